@@ -1,0 +1,62 @@
+# Everything a fresh machine needs is Python, make and a package index.
+#
+#   make serve      set up, then run the example on http://localhost:8000 (PORT=…)
+#   make test       set up, then lint, types and tests: under five minutes
+#   make test-all   what takes longer: every Python, long multi-process runs
+#   make bench      the figures in docs/reference/figures.md
+#   make pins       write requirements/*.txt anew
+
+PYTHON ?= python3
+PORT ?= 8000
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
+WORKERS ?= 4
+
+.PHONY: serve test test-all bench pins format clean
+.DEFAULT_GOAL := test
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Coatcheck needs Python 3.11 or newer; try: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.example: requirements/example.txt pyproject.toml | $(BIN)/python
+	$(PIP) --require-hashes -r requirements/example.txt
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt pyproject.toml | $(BIN)/python
+	$(PIP) --require-hashes -r requirements/dev.txt
+	$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@ $(VENV)/.example
+
+serve: $(VENV)/.example
+	PYTHONPATH=src exec $(BIN)/python -m examples.starlette_app --port $(PORT)
+
+test: $(VENV)/.dev
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/mypy --no-error-summary
+	$(BIN)/pytest -q -n $(WORKERS) -m "not long"
+
+test-all: test
+	$(BIN)/pytest -q -m long
+	@bash scripts/every_python
+
+bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/check.py
+	$(BIN)/python benchmarks/sign_in.py
+
+pins: | $(BIN)/python
+	$(PIP) uv
+	for name in dev example; do \
+		$(BIN)/uv pip compile pyproject.toml --group $$name --universal --python-version 3.11 --generate-hashes \
+			--no-header --no-emit-index-url --no-emit-find-links --quiet --output-file requirements/$$name.txt; \
+	done
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix --quiet .
+	$(BIN)/ruff format --quiet .
+
+clean:
+	rm -rf $(VENV) .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,107 @@
+"""
+The signed form token over ASGI, for browsers without Fetch Metadata. Floor 5; may import: floors 0 to 4.
+
+Rules of this module:
+
+1. A token is bound to the session, or to a cookie of the anonymous browser, set together with the first form.
+2. Of a body at most 64 KiB is read ahead, and the application gets all of it again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from coatcheck.engine import Coatcheck
+from coatcheck.http import cookie, headers
+from coatcheck.policy import CookiePolicy
+from coatcheck.tokens import csrf_token
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+_FORM_BYTES = 64 * 1024
+_MOST_FIELDS = 1000
+_ANONYMOUS_BYTES = 24
+_LABEL = "csrf 1"
+_KEY = "coatcheck.csrf"
+
+
+def make_token(scope: Scope, auth: Coatcheck) -> str:
+    """Return a token for a form on the page that answers *scope*."""
+    if _binding(scope, auth) is None:
+        scope[_KEY] = secrets.token_urlsafe(_ANONYMOUS_BYTES)
+    return csrf_token.make(auth.derived_keys(_LABEL)[0], _binding(scope, auth) or "")
+
+
+def add_cookie(scope: Scope, message: Message, auth: Coatcheck) -> None:
+    """Give the browser that :func:`make_token` met for the first time the cookie its token is bound to."""
+    written = cookie.write(_policy(auth), scope[_KEY], max_age_s=None).encode("ascii")
+    message["headers"] = headers.private([*message["headers"], (b"set-cookie", written)])
+
+
+async def find_token(scope: Scope, receive: Receive, auth: Coatcheck) -> tuple[bool, Receive]:
+    """Say whether the request carries a genuine token, in its header or in an urlencoded form; and how to go on."""
+    binding = _binding(scope, auth)
+    if binding is None:
+        return False, receive
+    token = one_header(scope, auth.policy.csrf.header.lower().encode("ascii"))
+    media_type = one_header(scope, b"content-type") or ""
+    if token is None and media_type.startswith("application/x-www-form-urlencoded"):
+        body, receive = await _read_ahead(receive)
+        token = _field(body, auth.policy.csrf.field)
+    return token is not None and csrf_token.is_genuine(auth.derived_keys(_LABEL), binding, token), receive
+
+
+def one_header(scope: Scope, name: bytes) -> str | None:
+    """Return the header *name* if it is there exactly once."""
+    values = [value for key, value in scope["headers"] if key == name]
+    return values[0].decode("latin-1") if len(values) == 1 else None
+
+
+def _binding(scope: Scope, auth: Coatcheck) -> str | None:
+    session = scope["coatcheck"]
+    if session is not None:
+        return f"session {session.sid}"
+    sent = [value for name, value in scope["headers"] if name == b"cookie"]
+    found = cookie.find_in(sent, _policy(auth).name.encode("ascii")) or b""
+    anonymous = scope.get(_KEY) or found.decode("latin-1")
+    return f"anonymous {anonymous}" if anonymous else None
+
+
+def _policy(auth: Coatcheck) -> CookiePolicy:
+    policy = auth.policy.cookie
+    prefix, _, _ = policy.name.rpartition("-")
+    # Another name than any that starts with the session cookie's, so that finding that one stays quick.
+    return dataclasses.replace(policy, name=f"{prefix}-csrf" if prefix.startswith("__") else "csrf")
+
+
+def _field(body: bytes, name: str) -> str | None:
+    if body.count(b"&") >= _MOST_FIELDS:
+        return None
+    values = [value for key, value in parse_qsl(body.decode("latin-1")) if key == name]
+    return values[0] if len(values) == 1 else None
+
+
+async def _read_ahead(receive: Receive) -> tuple[bytes, Receive]:
+    messages: list[Message] = []
+    body = b""
+    while len(body) <= _FORM_BYTES:
+        message = await receive()
+        messages.append(message)
+        body += message.get("body", b"")
+        if message["type"] != "http.request" or not message.get("more_body", False):
+            break
+    again = iter(messages)
+
+    async def replay() -> Message:
+        for message in again:
+            return message
+        return await receive()
+
+    return (body if len(body) <= _FORM_BYTES else b""), replay

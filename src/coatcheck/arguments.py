@@ -1,0 +1,63 @@
+"""
+What callers may pass in. Floor 0; may import: errors, records, values.
+
+Rules of this module:
+
+1. Every check names the argument and the remedy, and shows no value that could be a token.
+2. What is returned is ours: no later change of the caller's object reaches it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from coatcheck.errors import InvalidInput
+from coatcheck.records import Device
+from coatcheck.values import FrozenDict, checked, checked_keys, decode_frozen, fitted
+
+CLAIMS_BYTES = 8 * 1024
+SUBJECT_LONGEST = 255
+NOTE_LONGEST = 200
+
+
+def subject(sub: Any) -> str:
+    """Return *sub*; refuse what is not 1 to 255 printable characters."""
+    if not isinstance(sub, str) or not 1 <= len(sub) <= SUBJECT_LONGEST or not sub.isprintable():
+        remedy = "give the subject's identifier, one that is never used for somebody else"
+        raise InvalidInput("sub", f"is not 1 to {SUBJECT_LONGEST} printable characters", remedy)
+    return sub
+
+
+def claims(given: Mapping[str, Any] | None) -> FrozenDict:
+    """Return *given* as read-only JSON of at most 8 KiB."""
+    return decode_frozen(fitted(checked(given or {}, field="claims"), limit=CLAIMS_BYTES, field="claims"))
+
+
+def methods(amr: Iterable[str]) -> tuple[str, ...]:
+    """Return the authentication methods *amr*: at most 16 short words (RFC 8176)."""
+    words = tuple(checked_keys(amr, field="amr"))
+    if len(words) > 16 or not all(0 < len(word) <= 32 and word.isprintable() for word in words):
+        raise InvalidInput("amr", "is not a few short words", 'give RFC 8176 values, such as ("pwd", "otp")')
+    return words
+
+
+def device(given: Any) -> Device:
+    """Return *given*, or a device of which nothing is known."""
+    if given is not None and not isinstance(given, Device):
+        raise InvalidInput("device", f"is {type(given).__name__}", "give a coatcheck.Device")
+    return given or Device()
+
+
+def whole(value: Any, field: str) -> int | None:
+    """Return *value*; refuse what is neither None nor a whole number above 0."""
+    if value is not None and (type(value) is not int or value < 1):
+        raise InvalidInput(field, "is not a whole number above 0", "give a number, or leave it out")
+    return value
+
+
+def note(reason: Any) -> str:
+    """Return the free text *reason*; refuse more than 200 printable characters."""
+    if not isinstance(reason, str) or len(reason) > NOTE_LONGEST or not reason.isprintable():
+        raise InvalidInput("reason", f"is not at most {NOTE_LONGEST} printable characters", "shorten it")
+    return reason

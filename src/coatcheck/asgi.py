@@ -1,0 +1,210 @@
+"""
+The ASGI adapter: Starlette, FastAPI, Litestar, Quart, any of them. Floor 5; may import: floors 0 to 4, no framework.
+
+    app = SessionMiddleware(app, auth=auth)      # the engine is opened by lifespan=auth.lifespan
+
+    scope["coatcheck"]                           # Session, or None for an anonymous visitor
+    scope["coatcheck.refused"]                   # Refused: why the cookie that came was not taken; else None
+
+Rules of this module:
+
+1. Thin: copy headers in, ask the lower floors, copy headers out.
+2. A cookie is never deleted here. The answer to an old request may arrive after the answer that set a new cookie.
+3. Store down: 503 for requests that carry a credential; anonymous ones are served; nobody is let in, or signed out.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from hashlib import sha256
+
+from coatcheck import _asgi_forms as forms
+from coatcheck._asgi_forms import Message, Receive, Scope, Send
+from coatcheck.decide import csrf
+from coatcheck.engine import Coatcheck
+from coatcheck.errors import ConfigError, StoreUnavailable
+from coatcheck.http import cookie, headers
+from coatcheck.records import Device, Refused, Session
+from coatcheck.tokens.session_token import TOKEN_CHARACTERS
+
+log = logging.getLogger("coatcheck")
+
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+RETRY_AFTER_S = 5
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_JUDGED = frozenset({b"sec-fetch-site", b"origin", b"content-type"})
+_SHAPED = frozenset({b"vary", b"cache-control", b"set-cookie"})
+_VARY, _ASK_AGAIN = (b"vary", b"Cookie"), (b"cache-control", b"private, no-cache")
+_PASS, _REFUSE, _NEED_TOKEN = csrf.Verdict.PASS, csrf.Verdict.REFUSE, csrf.Verdict.NEED_TOKEN
+
+
+class SessionMiddleware:
+    """
+    Puts the visitor's session into the scope of every HTTP request and WebSocket handshake, and guards the door.
+
+    Args:
+        app: The application to wrap.
+
+        auth: An engine; open while requests are served.
+
+        exclude: Path prefixes whose responses do not depend on the visitor, such as ``("/static/",)``: there the
+            session is not looked up and responses may be cached by all. Unsafe requests are judged there too.
+
+        trusted_proxies: Networks whose ``X-Forwarded-For`` counts, for :func:`device`: ``("10.0.0.0/8",)``.
+    """
+
+    def __init__(
+        self, app: App, *, auth: Coatcheck, exclude: Iterable[str] = (), trusted_proxies: Iterable[str] = ()
+    ) -> None:
+        self.app = app
+        self.auth = auth
+        self._recall: Callable[[bytes], Session | Refused | None] = auth.recall  # type: ignore[assignment]
+        self._cookie_name = auth.policy.cookie.name.encode("ascii")
+        self._needle = self._cookie_name + b"="
+        self._hosts = headers.hosts_of(auth.policy.origins)
+        self.trusted = headers.networks(trusted_proxies)
+        self._exclude = tuple(exclude)
+        if isinstance(exclude, str) or not all(prefix.startswith("/") for prefix in self._exclude):
+            raise ConfigError("exclude", "is not a list of path prefixes", 'write exclude=("/static/",)')
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request (ASGI 3)."""
+        kind = scope["type"]
+        if kind != "http" and kind != "websocket":
+            return await self.app(scope, receive, send)
+        scope["coatcheck.door"] = self
+        scope["coatcheck"] = scope["coatcheck.refused"] = None
+        if self._hosts and not self._is_known_host(scope):
+            return await _answer(scope, receive, send, 421, "This server does not serve that host.")
+        verdict = _PASS if kind == "http" and scope["method"] in _SAFE else self._judge(scope)
+        if verdict is _REFUSE:
+            return await _refuse_cross_site(scope, receive, send)
+        if self._exclude and verdict is _PASS and scope["path"].startswith(self._exclude):
+            return await self.app(scope, receive, send)
+
+        sent = None
+        for name, value in scope["headers"]:
+            if name == b"cookie":
+                # Several fields are one (RFC 9113, section 8.2.3).
+                sent = value if sent is None else sent + b"; " + value
+        if sent is not None:
+            # The usual case without a detour: our cookie stands there once, last, and memory knows it.
+            before, _, token = sent.partition(self._needle)
+            is_usual = len(token) == TOKEN_CHARACTERS and (not before or before.endswith(b"; "))
+            found = self._recall(sha256(token).digest()) if is_usual else None
+            if not found:
+                try:
+                    found = await self._ask(sent)
+                except StoreUnavailable:
+                    log.warning("the store does not answer; a request with a session gets 503")
+                    return await _answer(scope, receive, send, 503, "Please try again in a moment.")
+            scope["coatcheck.refused" if isinstance(found, Refused) else "coatcheck"] = found
+        if verdict is _NEED_TOKEN:
+            genuine, receive = await forms.find_token(scope, receive, self.auth)
+            if not genuine:
+                return await _refuse_cross_site(scope, receive, send)
+        if kind == "websocket":
+            return await self.app(scope, receive, send)
+
+        # Not a coroutine: it hands on the one it got, so that a message costs one call more, not two.
+        def send_private(message: Message) -> Awaitable[None]:
+            if message["type"] == "http.response.start":
+                fields = message.get("headers", ())
+                for name, _ in fields:
+                    if name in _SHAPED:
+                        message["headers"] = headers.private(fields)
+                        break
+                else:
+                    message["headers"] = [*fields, _VARY, _ASK_AGAIN]
+                if "coatcheck.csrf" in scope:
+                    forms.add_cookie(scope, message, self.auth)
+            return send(message)
+
+        await self.app(scope, receive, send_private)
+
+    async def _ask(self, sent: bytes) -> Session | Refused | None:
+        token = cookie.find(sent, self._cookie_name)
+        return None if token is None else await self.auth.check(token.decode("latin-1"))
+
+    def _judge(self, scope: Scope) -> csrf.Verdict:
+        found = {name: value for name, value in scope["headers"] if name in _JUDGED}
+        if sum(name in _JUDGED for name, _ in scope["headers"]) != len(found):
+            return csrf.Verdict.REFUSE  # no browser sends one of these twice
+        return csrf.judge(
+            self.auth.policy,
+            method=scope.get("method", "GET"),
+            path=scope["path"],
+            sec_fetch_site=_text(found.get(b"sec-fetch-site")),
+            origin=_text(found.get(b"origin")),
+            content_type=_text(found.get(b"content-type")),
+            websocket=scope["type"] == "websocket",
+        )
+
+    def _is_known_host(self, scope: Scope) -> bool:
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        return len(hosts) == 1 and hosts[0].lower() in self._hosts
+
+
+def csrf_token(scope: Scope) -> str:
+    """
+    Return the token to put into a form's hidden field ``csrf_token`` (or the header ``X-CSRF-Token``).
+
+    Only browsers without Fetch Metadata and Origin need it; every other request is judged by those headers.
+
+    Raises:
+        ConfigError: The middleware is not installed.
+    """
+    return forms.make_token(scope, _door(scope).auth)
+
+
+def device(scope: Scope) -> Device:
+    """
+    Return where this request comes from, for :meth:`Coatcheck.sign_in`: address and user agent, bounded.
+
+    Raises:
+        ConfigError: The middleware is not installed.
+    """
+    peer, trusted = scope.get("client"), _door(scope).trusted
+    forwarded = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    address = headers.client_address(peer[0] if peer else None, forwarded, trusted)
+    return Device(ip=address, user_agent=forms.one_header(scope, b"user-agent"))
+
+
+def _door(scope: Scope) -> SessionMiddleware:
+    door = scope.get("coatcheck.door")
+    if not isinstance(door, SessionMiddleware):
+        raise ConfigError("middleware", "is not installed", "wrap the application in coatcheck.asgi.SessionMiddleware")
+    return door
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("latin-1")
+
+
+async def _refuse_cross_site(scope: Scope, receive: Receive, send: Send) -> None:
+    log.info("cross-site request refused", extra={"path": ascii(scope["path"][:200])})
+    text = (
+        "This request did not come from a page of this site. "
+        "Reload the page and try again; a program sends JSON, or the form token."
+    )
+    await _answer(scope, receive, send, 403, text)
+
+
+async def _answer(scope: Scope, receive: Receive, send: Send, status: int, text: str) -> None:
+    if scope["type"] == "websocket":
+        await receive()  # websocket.connect; closing before the handshake is accepted answers 403
+        await send({"type": "websocket.close", "code": 1013 if status == 503 else 1008, "reason": ""})
+        return
+    body = text.encode()
+    answer = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", str(len(body)).encode("ascii")),
+        (b"cache-control", b"no-store"),
+        (b"vary", b"Cookie"),
+    ]
+    if status == 503:
+        answer.append((b"retry-after", str(RETRY_AFTER_S).encode("ascii")))
+    await send({"type": "http.response.start", "status": status, "headers": answer})
+    await send({"type": "http.response.body", "body": body})

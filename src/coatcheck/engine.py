@@ -1,0 +1,599 @@
+"""
+Coatcheck: the one object. Floor 4; may import: floors 0 to 3.
+
+It reads the clocks, draws the random values, and puts the lower floors together; it decides nothing itself.
+
+Rules of this module:
+
+1. An expected outcome is a value: a :class:`Session`, a :class:`Receipt`, or a :class:`Refused`. Exceptions are faults.
+2. When a method that ends or changes sessions returns, no process accepts the old state.
+3. A warm check awaits nothing and touches no disk.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import weakref
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Self, overload
+
+from msgspec.structs import replace
+
+from coatcheck import arguments
+from coatcheck.clock import DAY, HOUR, Clock, SystemClock
+from coatcheck.decide import begin, lifetime
+from coatcheck.errors import CoatcheckError, ConfigError, Forked, InvalidInput, NotOpen
+from coatcheck.fleet.cache import Cache, Entry
+from coatcheck.fleet.reader import Reader
+from coatcheck.fleet.seen import SeenAt
+from coatcheck.fleet.unstored import Unstored
+from coatcheck.fleet.upkeep import Upkeep
+from coatcheck.fleet.watch import Shut, Watch
+from coatcheck.http import cookie
+from coatcheck.policy import EVERYDAY, Policy, check_origin
+from coatcheck.records import (
+    Device,
+    Digest,
+    Ended,
+    Kind,
+    Reason,
+    Receipt,
+    Record,
+    Refused,
+    Session,
+    SignedIn,
+)
+from coatcheck.secret import RootSecret, Secret, revealed
+from coatcheck.stores import from_url
+from coatcheck.stores.base import Moved, Stamp
+from coatcheck.tokens import session_token
+from coatcheck.values import checked, checked_keys, decode, fitted
+
+log = logging.getLogger("coatcheck")
+
+_REMEMBER_CHANGES_S = HOUR  # longer than any process keeps a session in memory without reading it again
+_REMEMBER_TOKENS_S = DAY  # for the reason that is given; afterwards they are merely unknown
+_TRIES = 8
+
+_digest_of = session_token.digest
+
+_MALFORMED, _UNKNOWN = Refused(Reason.MALFORMED), Refused(Reason.UNKNOWN)
+_EXPIRED, _REVOKED = Refused(Reason.EXPIRED), Refused(Reason.REVOKED)
+
+_engines: weakref.WeakSet[Coatcheck] = weakref.WeakSet()
+
+
+class Coatcheck:
+    """
+    Sessions: begin them, check them, change them, end them.
+
+    Use it as ``async with Coatcheck("sqlite:///coatcheck.db") as auth``, or give :attr:`lifespan` to the application.
+    One engine belongs to one event loop and one process.
+
+    Args:
+        store: ``sqlite:///FILE`` (absolute: ``sqlite:////FILE``), or ``memory://``.
+
+        policy: How long sessions live and who is let in at the door.
+
+        issuer: The https origin that names this service in tokens. Not needed for sessions.
+
+        secret: One or more base64url values of at least 32 bytes; the first writes, all read. Left out:
+            ``COATCHECK_SECRET``, ``COATCHECK_SECRET_FILE``, else a 0600 file beside the SQLite file, else random.
+
+        clock: For tests: :class:`coatcheck.testing.ManualClock`.
+
+    Raises:
+        ConfigError: A setting is wrong.
+    """
+
+    def __init__(
+        self,
+        store: str,
+        *,
+        policy: Policy = EVERYDAY,
+        issuer: str | None = None,
+        secret: str | Iterable[str] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        if not isinstance(policy, Policy):
+            raise ConfigError("policy", f"is {type(policy).__name__}", "give a Policy, such as coatcheck.CAREFUL")
+        if issuer is not None:
+            check_origin(issuer, setting="issuer")
+        self.policy = policy
+        self.issuer = issuer
+        self._store = from_url(store)
+        self._clock: Clock = SystemClock() if clock is None else clock
+        self._given_secret = None if secret is None else RootSecret.parse(secret, setting="secret")
+        self._fault: CoatcheckError | None
+        self._watch: Watch | Shut
+        self._shut(NotOpen('the engine is not open; use "async with", or lifespan=auth.lifespan'))
+
+    def __repr__(self) -> str:
+        return f"<Coatcheck on {self._store!r}>"
+
+    # --- opening and closing ---
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    @asynccontextmanager
+    async def lifespan(self, app: object = None) -> AsyncIterator[None]:
+        """Open and close with an application: ``Starlette(lifespan=auth.lifespan)``."""
+        async with self:
+            yield
+
+    async def open(self) -> None:
+        """
+        Open the store and start the upkeep.
+
+        Raises:
+            ConfigError: The secret is unusable. StoreUnusable: the store must not be used. StoreUnavailable: it does
+                not answer.
+        """
+        if self._fault is None:
+            raise ConfigError("engine", "is open already", "open one engine per application")
+        await self._store.open()
+        try:
+            self._secret = self._given_secret or RootSecret.from_environment() or self._own_secret()
+        except BaseException:
+            await self._store.close()
+            raise
+        self._cache = Cache(self.policy.cached_sessions)
+        self._seen = SeenAt(self._store, self._cache)
+        self._unstored = Unstored(self._store)
+        watch = Watch(self._store, self._cache)
+        self._reader = Reader(self._store, self._cache, watch, self._clock, self._entry)
+        self._upkeep = Upkeep(self._store, self._seen, self._clock, interval_s=self.policy.seen_interval_s)
+        self._upkeep.start()
+        self._watch = watch
+        self._fault = None
+        _engines.add(self)
+
+    async def close(self) -> None:
+        """Write what is still to be written and let go of the store. Calling it again does nothing."""
+        if self._fault is not None:
+            return
+        self._shut(NotOpen("the engine is closed"))
+        _engines.discard(self)
+        await self._upkeep.stop()
+        await self._store.close()
+
+    def _shut(self, fault: CoatcheckError) -> None:
+        self._fault = fault
+        self._watch = Shut(fault)
+
+    def _forked(self) -> None:
+        self._shut(Forked("the engine was opened before a fork; open it in each worker, after the fork"))
+        abandon = getattr(self._store, "abandon", None)
+        if abandon is not None:
+            abandon()
+
+    def _own_secret(self) -> RootSecret:
+        path = getattr(self._store, "path", None)
+        return RootSecret.random() if path is None else RootSecret.beside(path.with_name(path.name + "-secret"))
+
+    def _check_open(self) -> None:
+        if self._fault is not None:
+            raise self._fault
+
+    # --- beginning ---
+
+    @overload
+    async def sign_in(
+        self,
+        sub: str,
+        *,
+        claims: Mapping[str, Any] | None = ...,
+        amr: Iterable[str] = ...,
+        device: Device | None = ...,
+        idle_s: int | None = ...,
+        absolute_s: int | None = ...,
+        persistent: bool = ...,
+        generation: None = ...,
+    ) -> SignedIn: ...
+
+    @overload
+    async def sign_in(
+        self,
+        sub: str,
+        *,
+        claims: Mapping[str, Any] | None = ...,
+        amr: Iterable[str] = ...,
+        device: Device | None = ...,
+        idle_s: int | None = ...,
+        absolute_s: int | None = ...,
+        persistent: bool = ...,
+        generation: int,
+    ) -> SignedIn | Refused: ...
+
+    async def sign_in(
+        self,
+        sub: str,
+        *,
+        claims: Mapping[str, Any] | None = None,
+        amr: Iterable[str] = (),
+        device: Device | None = None,
+        idle_s: int | None = None,
+        absolute_s: int | None = None,
+        persistent: bool = True,
+        generation: int | None = None,
+    ) -> SignedIn | Refused:
+        """
+        Begin a session for *sub*, who has just proved who they are. Durable when it returns.
+
+        Args:
+            sub: Whose session; 1 to 255 characters, an identifier that is never given to somebody else.
+
+            claims: JSON to have at hand at every check, 8 KiB at most: ``{"roles": ["admin"]}``.
+
+            amr: How they proved it (RFC 8176): ``("pwd", "otp")``.
+
+            idle_s, absolute_s: Seconds; never above the policy's, which hold where these are left out.
+
+            persistent: False: the cookie goes when the browser window closes.
+
+            generation: From :meth:`generation`, read before the password was checked. Refused (``revoked``) when the
+                subject's sessions were ended, or the claims changed, in the meantime.
+
+        Raises:
+            InvalidInput: An argument cannot be used; it is named.
+        """
+        self._check_open()
+        digest, token = self._mint()
+        session = begin.new_session(
+            session_token.mint_sid(),
+            arguments.subject(sub),
+            now=self._clock.now(),
+            policy=self.policy,
+            claims=claims,
+            amr=amr,
+            device=device,
+            idle_s=idle_s,
+            absolute_s=absolute_s,
+            persistent=persistent,
+        )
+        # What we are about to write is kept in memory like any other fill, so that the first check is warm.
+        self._watch.is_sure(self._clock.elapsed())
+        fill = self._cache.begin()
+        try:
+            created = await self._store.create(
+                Record(digest=digest, session=session),
+                generation=arguments.whole(generation, "generation"),
+                most=self.policy.sessions_per_subject,
+                stamp=self._stamp(),
+            )
+            if isinstance(created, Moved):
+                return _REVOKED
+            self._cache.keep(fill, digest, self._entry(session))
+        finally:
+            self._cache.end(fill)
+        return SignedIn(session, token)
+
+    async def start(
+        self, data: Mapping[str, Any] | None = None, *, device: Device | None = None, persistent: bool = True
+    ) -> SignedIn:
+        """
+        Begin a session without a subject: a cart, a flash message. Stored at its first write, so at once with *data*.
+
+        At the sign-in, :meth:`renew` with ``sub=`` turns it into a signed-in session under a new token.
+        """
+        self._check_open()
+        raw = fitted(checked(data or {}, field="data"), limit=self.policy.data_bytes, field="data")
+        digest, token = self._mint()
+        now, sid = self._clock.now(), session_token.mint_sid()
+        session = begin.new_session(sid, None, now=now, policy=self.policy, device=device, persistent=persistent)
+        record = Record(digest=digest, session=session, data=raw)
+        if raw == b"{}":
+            self._unstored.add(record)
+        else:
+            await self._store.create(record, generation=None, most=1, stamp=self._stamp())
+        return SignedIn(session, token)
+
+    def _mint(self) -> tuple[Digest, Secret]:
+        token = session_token.mint()
+        return _digest(token.reveal()), token
+
+    # --- checking ---
+
+    def check_now(self, token: str | Secret, *, touch: bool = True) -> Session | Refused | None:
+        """
+        Answer from memory, in a few microseconds, without waiting for anything.
+
+        Args:
+            touch: Whether this counts as activity.
+
+        Returns:
+            None when only the store can tell: then ``await check(token)``.
+        """
+        digest = _digest_of(token if type(token) is str else revealed(token))
+        if digest is None:
+            return _MALFORMED
+        found = self.recall(digest, touch=touch)
+        if found is None and not session_token.is_well_formed(revealed(token)):
+            return _MALFORMED
+        return found
+
+    def recall(self, digest: Digest, *, touch: bool = True) -> Session | Refused | None:
+        """Answer like :meth:`check_now` for the digest of a token; for adapters, which have the token as bytes."""
+        clock = self._clock
+        elapsed = clock.elapsed()
+        # First whether memory may be trusted, then memory.
+        if not self._watch.is_sure(elapsed):
+            return None
+        entry = self._cache.entries.get(digest)
+        if entry is None or elapsed >= entry.reread_at:
+            return None
+        now, session = clock.now(), entry.session
+        if now >= entry.ends_at:
+            return _EXPIRED
+        if now >= session.seen_at + entry.idle_s:
+            return None  # another process may have seen it since; only the store's row makes "idle" final
+        return self._seen.touch(entry, now) if touch and now > session.seen_at else session
+
+    async def check(self, token: str | Secret, *, touch: bool = True) -> Session | Refused:
+        """
+        Say whose session *token* opens.
+
+        Raises:
+            StoreUnavailable: Memory does not know, and the store cannot be asked.
+        """
+        found = self.check_now(token, touch=touch)
+        return await self._check_cold(_digest(revealed(token)), touch) if found is None else found
+
+    async def _check_cold(self, digest: Digest, touch: bool) -> Session | Refused:
+        entry = await self._reader.read(digest)
+        now = self._clock.now()
+        if entry is None:
+            return self._check_unstored(digest, now, touch)
+        if isinstance(entry, Ended):
+            return Refused(entry.reason)
+        reason = lifetime.judge(entry.session, now=now, policy=self.policy)
+        if reason is not None:
+            return Refused(reason)
+        return self._seen.touch(entry, now) if touch and now > entry.session.seen_at else entry.session
+
+    def _check_unstored(self, digest: Digest, now: int, touch: bool) -> Session | Refused:
+        sid = self._unstored.sid_of(digest)
+        record = None if sid is None else self._unstored.get(sid)
+        if record is None:
+            return _UNKNOWN
+        reason = lifetime.judge(record.session, now=now, policy=self.policy)
+        if reason is not None:
+            return Refused(reason)
+        return self._unstored.touch(record.session.sid, now) if touch else record.session
+
+    def _entry(self, session: Session) -> Entry:
+        session = self._seen.overlay(session)
+        return Entry(
+            session,
+            ends_at=lifetime.ends_at(session, self.policy),
+            idle_s=lifetime.idle_s(session, self.policy),
+            reread_at=self._clock.elapsed() + self.policy.reread_s,
+        )
+
+    # --- changing ---
+
+    async def renew(
+        self,
+        token: str | Secret,
+        *,
+        sub: str | None = None,
+        claims: Mapping[str, Any] | None = None,
+        amr: Iterable[str] | None = None,
+        device: Device | None = None,
+        generation: int | None = None,
+    ) -> SignedIn | Refused:
+        """
+        Give the session a new token: sign-in of a started session, step-up, any change of privilege (ASVS 7.2.4).
+
+        The ``sid`` and the data stay, the version rises, the old token is refused (``renewed``) everywhere when this
+        returns. What is not given stays as it is.
+
+        Args:
+            sub: Signs a started session in; its lifetime begins anew. Another subject's session is not changed.
+
+            amr: Given: the subject has just proved who they are, so ``auth_time`` is now.
+
+        Raises:
+            InvalidInput: *sub* is not the session's own, or another argument cannot be used.
+        """
+        self._check_open()
+        old = session_token.digest(revealed(token))
+        if old is None:
+            return _MALFORMED
+        await self._unstored.store(self._unstored.sid_of(old), self._stamp())
+        for _ in range(_TRIES):
+            found = await self._store.load(old)
+            if not isinstance(found, Record):
+                return _UNKNOWN if found is None else Refused(found.reason)
+            reason = lifetime.judge(self._seen.overlay(found.session), now=self._clock.now(), policy=self.policy)
+            if reason is not None:
+                return Refused(reason)
+            session = begin.renewed(
+                found.session,
+                now=self._clock.now(),
+                policy=self.policy,
+                sub=sub,
+                claims=claims,
+                amr=amr,
+                device=device,
+            )
+            digest, fresh = self._mint()
+            renewed = await self._store.renew(
+                old,
+                replace(found, digest=digest, session=session),
+                generation=arguments.whole(generation, "generation"),
+                most=self.policy.sessions_per_subject,
+                stamp=self._stamp(),
+            )
+            if isinstance(renewed, Moved):
+                return _REVOKED
+            if renewed is not None:
+                return SignedIn(session, fresh)
+            # Somebody else changed it since we read: look again.
+        return Refused(Reason.UNSURE)
+
+    async def update_claims(
+        self, sub: str, *, set: Mapping[str, Any] | None = None, unset: Iterable[str] = ()
+    ) -> Receipt:
+        """
+        Change the claims in all sessions of *sub*: promotion and demotion, in force everywhere when this returns.
+
+        Args:
+            set: Claims to add or replace. unset: names of claims to remove; a name in both is set.
+
+        Raises:
+            InvalidInput: Not JSON, or more than 8 KiB; the claim is named. No session was changed.
+        """
+        self._check_open()
+        change, gone = checked(set or {}, field="set"), checked_keys(unset, field="unset")
+        position = await self._store.change_claims(
+            arguments.subject(sub), change, gone, limit=arguments.CLAIMS_BYTES, stamp=self._stamp()
+        )
+        return self._in_force(position)
+
+    async def data(self, sid: str) -> dict[str, Any] | Refused:
+        """Return the session's data, a copy of the caller's own."""
+        self._check_open()
+        record = self._unstored.get(sid) or await self._store.load_sid(sid)
+        if record is None:
+            return _UNKNOWN
+        reason = lifetime.judge(self._seen.overlay(record.session), now=self._clock.now(), policy=self.policy)
+        return decode(record.data) if reason is None else Refused(reason)
+
+    async def update_data(
+        self, sid: str, *, set: Mapping[str, Any] | None = None, unset: Iterable[str] = (), wait: bool = True
+    ) -> Receipt | Refused:
+        """
+        Change keys of the session's data. Parallel changes of other keys all survive.
+
+        Args:
+            set: Keys to add or replace, JSON. unset: keys to remove; a key in both is set.
+
+            wait: Whether to wait until no process has the old data; on an embedded store none ever has.
+
+        Raises:
+            InvalidInput: Not JSON, or more than the policy's ``data_bytes`` in all; the key is named. Nothing changed.
+        """
+        self._check_open()
+        change, gone = checked(set or {}, field="set"), checked_keys(unset, field="unset")
+        stamp = self._stamp()
+        await self._unstored.store(sid, stamp)
+        position = await self._store.change_data(sid, change, gone, limit=self.policy.data_bytes, stamp=stamp)
+        return _UNKNOWN if position is None else self._in_force(position)
+
+    # --- ending ---
+
+    @overload
+    async def revoke(self, sid: str, *, of: None = ..., reason: str = ...) -> Receipt: ...
+
+    @overload
+    async def revoke(self, sid: str, *, of: str, reason: str = ...) -> Receipt | Refused: ...
+
+    async def revoke(self, sid: str, *, of: str | None = None, reason: str = "") -> Receipt | Refused:
+        """
+        End one session. When this returns no process accepts it, nor anything made from it.
+
+        Args:
+            of: Only if the session is this subject's; another's gives ``Refused("unknown")`` and nothing happens.
+
+            reason: For the record, 200 characters at most.
+        """
+        self._check_open()
+        note = arguments.note(reason)
+        await self._unstored.discard(sid)
+        position = await self._store.end(sid, of=of, kind=Kind.REVOKED, note=note, stamp=self._stamp())
+        if position is None:
+            return _UNKNOWN
+        log.info("session revoked", extra={"sid": sid, "reason": note})
+        return self._in_force(position)
+
+    async def revoke_user(self, sub: str, *, keep: str | None = None, reason: str = "") -> Receipt:
+        """End all sessions of *sub*, but the one with the ``sid`` *keep*. Sign-ins under way are refused."""
+        self._check_open()
+        note = arguments.note(reason)
+        position = await self._store.end_subject(arguments.subject(sub), keep=keep, note=note, stamp=self._stamp())
+        log.info("sessions of a subject revoked", extra={"sub": sub, "reason": note})
+        return self._in_force(position)
+
+    async def revoke_everyone(self, *, reason: str = "") -> Receipt:
+        """End every session there is."""
+        self._check_open()
+        note = arguments.note(reason)
+        await self._unstored.clear()
+        position = await self._store.end_everyone(note=note, stamp=self._stamp())
+        log.warning("everyone's sessions revoked", extra={"reason": note})
+        return self._in_force(position)
+
+    def _in_force(self, position: int) -> Receipt:
+        # On an embedded store every reader asks before every check: the commit and its pulse are the whole barrier.
+        return Receipt(position=position, nodes=0, waited_s=0.0)
+
+    # --- looking ---
+
+    async def sessions_of(self, sub: str) -> list[Session]:
+        """Return the live sessions of *sub*, the newest first."""
+        self._check_open()
+        now = self._clock.now()
+        found = [self._seen.overlay(session) for session in await self._store.load_subject(arguments.subject(sub))]
+        return [session for session in found if lifetime.judge(session, now=now, policy=self.policy) is None]
+
+    async def generation(self, sub: str) -> int:
+        """Return the subject's generation, to be given to :meth:`sign_in` after the password was checked."""
+        self._check_open()
+        return await self._store.generation(arguments.subject(sub))
+
+    # --- at the door ---
+
+    def cookie(self, signed_in: SignedIn) -> str:
+        """Return the ``Set-Cookie`` value that carries *signed_in*."""
+        session = signed_in.session
+        max_age_s = session.expires_at - self._clock.now() if session.persistent else None
+        return cookie.write(self.policy.cookie, signed_in.token.reveal(), max_age_s=max_age_s)
+
+    def clear_cookie(self) -> str:
+        """Return the ``Set-Cookie`` value that deletes the session cookie."""
+        return cookie.write(self.policy.cookie, "", max_age_s=0)
+
+    def derived_keys(self, label: str) -> tuple[bytes, ...]:
+        """Return the keys that the secret gives for one use; for the adapters (:meth:`RootSecret.keys`)."""
+        self._check_open()
+        return self._secret.keys(label)
+
+    # --- upkeep ---
+
+    async def flush(self) -> None:
+        """Write the activity gathered in memory now. It happens by itself; this is for tests and for shutdown."""
+        self._check_open()
+        await self._seen.flush()
+
+    async def sweep(self) -> int:
+        """Remove what is over from the store, in small batches; return how many rows. It happens by itself, too."""
+        self._check_open()
+        return await self._upkeep.sweep()
+
+    def _stamp(self) -> Stamp:
+        now = self._clock.now()
+        return Stamp(now=now, forget_change=now + _REMEMBER_CHANGES_S, forget_token=now + _REMEMBER_TOKENS_S)
+
+
+def _forked() -> None:
+    for engine in list(_engines):
+        engine._forked()  # noqa: SLF001  one module, and no business of users
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
+def _digest(text: str) -> Digest:
+    digest = session_token.digest(text)
+    if digest is None:
+        raise InvalidInput("token", "is not a session token", "give the token of a SignedIn")
+    return digest

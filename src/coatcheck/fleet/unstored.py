@@ -1,0 +1,78 @@
+"""
+Sessions that were started and hold nothing yet. Floor 3; may import: floors 0 to 2.
+
+A visitor who only looks costs no row: a started session is stored at its first write. Until then it is known to this
+process only, which is no loss: it says nothing about anybody.
+
+Rules of this module:
+
+1. Bounded: at one more than :data:`MOST`, the one longest here goes.
+2. Storing is one step for everyone who asks at once, so that of two first writes neither is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from msgspec.structs import replace
+
+from coatcheck.records import Digest, Record, Session
+from coatcheck.stores.base import Stamp, Store
+
+MOST = 10_000
+
+
+class Unstored:
+    """The started sessions of this process that are not in the store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._records: dict[str, Record] = {}
+        self._sids: dict[Digest, str] = {}
+        self._one_at_a_time = asyncio.Lock()
+
+    def add(self, record: Record) -> None:
+        """Hold *record*."""
+        if len(self._records) >= MOST:
+            self._drop(next(iter(self._records)))
+        self._records[record.session.sid] = record
+        self._sids[record.digest] = record.session.sid
+
+    async def discard(self, sid: str) -> None:
+        """Forget the session *sid*, if it is here; if it is on its way into the store, wait until it has arrived."""
+        async with self._one_at_a_time:
+            self._drop(sid)
+
+    async def clear(self) -> None:
+        """Forget them all."""
+        async with self._one_at_a_time:
+            self._records.clear()
+            self._sids.clear()
+
+    def _drop(self, sid: str) -> None:
+        record = self._records.pop(sid, None)
+        if record is not None:
+            del self._sids[record.digest]
+
+    def get(self, sid: str) -> Record | None:
+        """Return the record of *sid*, if it is here."""
+        return self._records.get(sid)
+
+    def sid_of(self, digest: Digest) -> str | None:
+        """Return the *sid* of the session under *digest*, if it is here."""
+        return self._sids.get(digest)
+
+    def touch(self, sid: str, now: int) -> Session:
+        """Note activity."""
+        record = self._records[sid]
+        session = replace(record.session, seen_at=now)
+        self._records[sid] = replace(record, session=session)
+        return session
+
+    async def store(self, sid: str | None, stamp: Stamp) -> None:
+        """Put the session *sid* into the store, if it is here. When this returns, it is there or was never here."""
+        async with self._one_at_a_time:
+            record = None if sid is None else self._records.get(sid)
+            if record is not None:
+                await self._store.create(record, generation=None, most=1, stamp=stamp)
+                self._drop(record.session.sid)

@@ -1,0 +1,84 @@
+"""
+What happens by itself: *seen at* is written, what is over is swept. Floor 3; may import: floors 0 to 2.
+
+Rules of this module:
+
+1. One task per engine; it ends with the engine. A failure is logged and tried again.
+2. Sweeping is done in small batches with a pause between, so that it never holds up a sign-in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+
+from coatcheck.clock import Clock
+from coatcheck.errors import CoatcheckError
+from coatcheck.fleet.seen import SeenAt
+from coatcheck.stores.base import Store
+
+log = logging.getLogger("coatcheck")
+
+SWEEP_EVERY_S = 60.0
+SWEEP_BATCH = 500
+_PAUSE_S = 0.01
+
+
+class Upkeep:
+    """
+    The background task of an engine.
+
+    Args:
+        interval_s: Activity reaches the store within this time.
+    """
+
+    def __init__(self, store: Store, seen: SeenAt, clock: Clock, *, interval_s: int) -> None:
+        self._store = store
+        self._seen = seen
+        self._clock = clock
+        self._interval_s = interval_s
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin. Needs a running event loop."""
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="coatcheck-upkeep")
+
+    async def stop(self) -> None:
+        """End, and write what is still to be written."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+        try:
+            await self._seen.flush()
+        except CoatcheckError as error:
+            log.warning("activity of the last moments was not written", extra={"code": error.code})
+
+    async def sweep(self, *, limit: int = SWEEP_BATCH) -> int:
+        """Remove everything that is over, *limit* rows at a time; return how many rows."""
+        total = 0
+        # Activity that is still in some process's memory has had its time to arrive.
+        while gone := await self._store.sweep(now=self._clock.now() - 2 * self._interval_s, limit=limit):
+            total += gone
+            await asyncio.sleep(_PAUSE_S)
+        return total
+
+    async def _run(self) -> None:
+        # Half the interval, so that a slow write still arrives within the whole one.
+        nap_s = min(self._interval_s / 2, SWEEP_EVERY_S)
+        since_sweep_s = SWEEP_EVERY_S
+        while True:
+            await asyncio.sleep(nap_s)
+            since_sweep_s += nap_s
+            try:
+                await self._seen.flush()
+                if since_sweep_s >= SWEEP_EVERY_S:
+                    since_sweep_s = 0.0
+                    await self.sweep()
+            except CoatcheckError as error:
+                log.warning("upkeep failed and is tried again", extra={"code": error.code})
+            except Exception:
+                # A fault of ours. The task goes on: without it idle sessions would end too early.
+                log.exception("upkeep failed and is tried again")

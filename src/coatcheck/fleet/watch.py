@@ -1,0 +1,99 @@
+"""
+May memory be trusted now? The answer for an embedded store. Floor 3; may import: floors 0 to 2.
+
+On an embedded store no lease is needed: before every check the store's *pulse* is read (a tenth of a microsecond), and
+when it moved, the log is read and applied first. A store behind a network has a lease instead, with the same
+:meth:`Watch.is_sure`.
+
+Rules of this module:
+
+1. First this, then memory: what is remembered counts only if it is looked up after :meth:`Watch.is_sure` said yes.
+2. Pulse first, then the log, then *that* pulse is noted, all under the cache's lock. Noting a pulse that was read after
+   the log would skip a change committed between the two.
+3. The pulse is trusted for :data:`BACKSTOP_S` at a time; then the store itself is asked (a writer may have been killed
+   between its commit and its pulse).
+"""
+
+from __future__ import annotations
+
+from coatcheck.errors import CoatcheckError
+from coatcheck.fleet.cache import Cache
+from coatcheck.stores.base import EmbeddedStore
+
+BACKSTOP_S = 0.1
+_NEVER = float("-inf")
+
+
+class Watch:
+    """Keeps a cache as true as its store."""
+
+    def __init__(self, store: EmbeddedStore, cache: Cache) -> None:
+        self._store = store
+        self._cache = cache
+        self._pulse = store.pulse
+        self._seen: int | None = None
+        self._ask_at = _NEVER
+        self._applied = 0
+        self._epoch = 0
+        self._fault: CoatcheckError | None = None
+
+    def is_sure(self, elapsed: float) -> bool:
+        """
+        Say whether memory holds nothing that was changed before this call.
+
+        Args:
+            elapsed: :meth:`Clock.elapsed` of this check.
+
+        Raises:
+            CoatcheckError: The engine was forked or closed (see :meth:`stop`).
+        """
+        # The deadline first: after stop() the pulse may be gone, and it is not to be read.
+        if elapsed < self._ask_at and self._pulse[0] == self._seen:
+            return True
+        return self._catch_up(elapsed)
+
+    def stop(self, fault: CoatcheckError) -> None:
+        """From now on raise *fault* at every check."""
+        self._fault = fault
+        self._ask_at = _NEVER
+
+    def _catch_up(self, elapsed: float) -> bool:
+        if self._fault is not None:
+            raise self._fault
+        with self._cache.lock:
+            behind: bool | None = False
+            if elapsed >= self._ask_at:
+                behind = self._store.changed_behind_pulse()
+                if behind is None:
+                    return False
+                self._pulse = self._store.pulse  # the store may have had to map it anew
+            pulse = self._pulse[0]
+            if (behind or pulse != self._seen) and not self._read_log():
+                # The store said "changed" and will not say it again: ask at the next check too.
+                self._seen = None
+                return False
+            self._seen = pulse
+            self._ask_at = elapsed + BACKSTOP_S
+        return True
+
+    def _read_log(self) -> bool:
+        tail = self._store.tail_now(self._applied)
+        if tail is None:
+            return False
+        if tail.epoch != self._epoch or tail.trimmed > self._applied or tail.head < self._applied:
+            self._cache.drop()
+        else:
+            self._cache.apply(tail.changes)
+        self._applied, self._epoch = tail.head, tail.epoch
+        return True
+
+
+class Shut:
+    """Stands in for a watch while there is nothing to watch: every check raises *fault*."""
+
+    def __init__(self, fault: CoatcheckError) -> None:
+        self._fault = fault
+
+    def is_sure(self, elapsed: float) -> bool:
+        """Raise."""
+        raise self._fault

@@ -1,0 +1,46 @@
+"""
+Where sessions are kept. Floor 2; a store imports floor 0 only: never a token, never a policy.
+
+Read :mod:`coatcheck.stores.base` first: it is the contract, in prose. Drivers are imported only in their own file.
+"""
+
+from __future__ import annotations
+
+from coatcheck.errors import ConfigError
+from coatcheck.stores.base import EmbeddedStore
+
+_KNOWN = 'use "sqlite:///coatcheck.db" (absolute: "sqlite:////var/lib/coatcheck.db") or "memory://"'
+
+
+def from_url(url: str) -> EmbeddedStore:
+    """
+    Return the store that *url* names; it is opened later.
+
+    Raises:
+        ConfigError: No such kind of store, or the address makes no sense for it.
+    """
+    if not isinstance(url, str):
+        raise ConfigError("store", f"is {type(url).__name__}, not a URL", _KNOWN)
+    scheme, separator, rest = url.partition("://")
+    if separator and scheme == "memory":
+        from coatcheck.stores.memory import MemoryStore
+
+        if rest:
+            raise ConfigError("store", "memory:// takes nothing behind it", 'write "memory://"')
+        return MemoryStore()
+    if separator and scheme == "sqlite":
+        from coatcheck.stores.sqlite import SQLiteStore
+
+        return SQLiteStore(_file_of(rest))
+    # The URL may hold a password, so only its scheme is shown.
+    raise ConfigError("store", f"{ascii(scheme[:32]) if separator else 'the text'} is not a known kind of URL", _KNOWN)
+
+
+def _file_of(rest: str) -> str:
+    if not rest.startswith("/") or len(rest) < 2:
+        raise ConfigError("store", "a SQLite URL has three slashes and a file name", _KNOWN)
+    if "?" in rest or "#" in rest or "\0" in rest:
+        raise ConfigError("store", "a SQLite URL takes no options", _KNOWN)
+    if rest[1:] == ":memory:":
+        raise ConfigError("store", "SQLite in memory is not offered", 'use "memory://"')
+    return rest[1:]

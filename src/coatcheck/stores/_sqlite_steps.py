@@ -1,0 +1,228 @@
+"""
+What each write does to the tables, as plain SQL. Floor 2; may import: floor 0.
+
+Rules of this module:
+
+1. Every method runs inside a transaction that holds the write lock: what it reads cannot change under it.
+2. A change that somebody may hold in memory is appended to the log in the same transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import apsw
+import msgspec
+
+from coatcheck.errors import AlreadyExists
+from coatcheck.records import Device, Digest, Kind, Reason, Record, Session
+from coatcheck.stores.base import MOVED, Moved, Seen, Stamp
+from coatcheck.values import decode, decode_frozen, encode, fitted, merged
+
+SESSION = (
+    "sid, sub, claims, amr, created_at, auth_time, seen_at, expires_at, idle_s, persistent, ip, user_agent, version"
+)
+RECORD = f"{SESSION}, digest, data"
+_MARKS = ", ".join("?" * 15)
+_LIVE = "id > (SELECT bar FROM meta)"
+_amr = msgspec.json.Decoder(tuple[str, ...])
+
+
+def session_of(row: Sequence[Any]) -> Session:
+    """Return the session in the first columns of *row*, which are :data:`SESSION`."""
+    sid, sub, claims, amr, created_at, auth_time, seen_at, expires_at, idle_s, persistent, ip, agent, version = row[:13]
+    return Session(
+        sid=sid,
+        sub=sub,
+        claims=decode_frozen(claims),
+        amr=_amr.decode(amr),
+        created_at=created_at,
+        auth_time=auth_time,
+        seen_at=seen_at,
+        expires_at=expires_at,
+        idle_s=idle_s,
+        persistent=bool(persistent),
+        device=Device(ip=ip, user_agent=agent),
+        version=version,
+    )
+
+
+def record_of(row: Sequence[Any]) -> Record:
+    """Return the record in the first columns of *row*, which are :data:`RECORD`."""
+    return Record(session=session_of(row), digest=Digest(row[13]), data=row[14])
+
+
+def _columns(record: Record) -> tuple[Any, ...]:
+    session = record.session
+    return (
+        session.sid,
+        session.sub,
+        encode(session.claims),
+        encode(session.amr).decode(),
+        session.created_at,
+        session.auth_time,
+        session.seen_at,
+        session.expires_at,
+        session.idle_s,
+        int(session.persistent),
+        session.device.ip,
+        session.device.user_agent,
+        session.version,
+        record.digest,
+        record.data,
+    )
+
+
+class Steps:
+    """The writes of one connection. *moved* says whether any of them appended to the log since it was last cleared."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        # Rows are of our own making, so their types are known; the driver's stubs cannot know them.
+        self._do: Callable[..., Any] = connection.execute
+        self._connection = connection
+        self.moved = False
+
+    def create(self, record: Record, generation: int | None, most: int, stamp: Stamp) -> int | Moved:
+        sub = record.session.sub
+        if self._has_moved(sub, generation):
+            return MOVED
+        try:
+            self._do(f"INSERT INTO sessions ({RECORD}) VALUES ({_MARKS})", _columns(record))
+        except apsw.ConstraintError:
+            raise AlreadyExists("a session with this token or sid exists") from None
+        self._end_surplus(sub, record.session.sid, most, stamp)
+        return self._head()
+
+    def renew(self, old: Digest, record: Record, generation: int | None, most: int, stamp: Stamp) -> int | Moved | None:
+        session = record.session
+        if self._has_moved(session.sub, generation):
+            return MOVED
+        columns = [name for name in RECORD.split(", ") if name != "data"]
+        changed = self._do(
+            f"UPDATE sessions SET ({', '.join(columns)}) = ({', '.join('?' * len(columns))}) "
+            f"WHERE digest = ? AND sid = ? AND version = ? AND {_LIVE} RETURNING id",
+            (*_columns(record)[:-1], old, session.sid, session.version - 1),
+        ).fetchall()
+        if not changed:
+            return None
+        self._remember([(old, session.sid, session.sub)], Reason.RENEWED, "", stamp)
+        self._append(Kind.RENEWED, [session.sid], stamp)
+        self._end_surplus(session.sub, session.sid, most, stamp)
+        return self._head()
+
+    def change_claims(self, sub: str, change: Mapping[str, Any], unset: Sequence[str], limit: int, stamp: Stamp) -> int:
+        rows = self._do(f"SELECT id, sid, claims FROM sessions WHERE sub = ? AND {_LIVE}", (sub,)).fetchall()
+        news = [
+            (fitted(merged(decode(claims), change, unset), limit=limit, field="claims"), ident)
+            for ident, _, claims in rows
+        ]
+        self._connection.executemany("UPDATE sessions SET claims = ?, version = version + 1 WHERE id = ?", news)
+        self._raise_generation(sub)
+        return self._append(Kind.CLAIMS, [sid for _, sid, _ in rows], stamp)
+
+    def change_data(
+        self, sid: str, change: Mapping[str, Any], unset: Sequence[str], limit: int, stamp: Stamp
+    ) -> int | None:
+        raw = self._do(f"SELECT data FROM sessions WHERE sid = ? AND {_LIVE}", (sid,)).get
+        if raw is None:
+            return None
+        fresh = fitted(merged(decode(raw), change, unset), limit=limit, field="set")
+        self._do("UPDATE sessions SET data = ? WHERE sid = ?", (fresh, sid))
+        return self._append(Kind.DATA, [sid], stamp)
+
+    def end(self, sid: str, of: str | None, kind: Kind, note: str, stamp: Stamp) -> int | None:
+        if of is not None and of != self._owner(sid):
+            return None
+        self._end(self._do("SELECT digest, sid, sub FROM sessions WHERE sid = ?", (sid,)).fetchall(), note, stamp)
+        # Appended though there may be nothing to end: an earlier call may have ended it and still be waiting.
+        return self._append(kind, [sid], stamp)
+
+    def end_subject(self, sub: str, keep: str | None, note: str, stamp: Stamp) -> int:
+        self._raise_generation(sub)
+        select = f"SELECT digest, sid, sub FROM sessions WHERE sub = ? AND sid IS NOT ? AND {_LIVE}"
+        rows = self._do(select, (sub, keep)).fetchall()
+        self._end(rows, note, stamp)
+        return self._append(Kind.REVOKED, [sid for _, sid, _ in rows], stamp)
+
+    def end_everyone(self, stamp: Stamp) -> int:
+        # The rows go in the sweep, a batch at a time: a million deletions here would hold the lock for seconds.
+        self._do("UPDATE meta SET epoch = epoch + 1, bar = coalesce((SELECT max(id) FROM sessions), bar)")
+        return self._append(Kind.EVERYONE, [None], stamp)
+
+    def touch(self, seen: Iterable[Seen]) -> list[str]:
+        update = "UPDATE sessions SET seen_at = ? WHERE sid = ? AND seen_at >= ? AND seen_at < ? RETURNING 1"
+        return [span.sid for span in seen if self._do(update, (span.at, span.sid, span.since, span.at)).get is None]
+
+    def sweep(self, now: int, limit: int) -> int:
+        gone = self._delete("sessions", "id", "dies_at <= ?", now, limit)
+        gone += self._delete("sessions", "id", "id <= (SELECT bar FROM meta) AND ?", 1, limit)
+        gone += self._delete("ended", "digest", "forget_after <= ?", now, limit)
+        # Only from the old end, without a gap: a reader must be able to tell what it missed.
+        last = self._do(
+            """SELECT max(position) FROM (SELECT position FROM changes WHERE position <
+                   coalesce((SELECT position FROM changes WHERE forget_after > ? ORDER BY position LIMIT 1),
+                            (SELECT head + 1 FROM meta))
+               ORDER BY position LIMIT ?)""",
+            (now, limit),
+        ).get
+        if last is not None:
+            self._do("DELETE FROM changes WHERE position <= ?", (last,))
+            gone += self._connection.changes()
+            self._do("UPDATE meta SET trimmed = ?", (last,))
+        return gone
+
+    # --- parts ---
+
+    def _delete(self, table: str, key: str, where: str, value: int, limit: int) -> int:
+        choose = f"SELECT {key} FROM {table} WHERE {where} LIMIT {int(limit)}"
+        self._do(f"DELETE FROM {table} WHERE {key} IN ({choose})", (value,))
+        return self._connection.changes()
+
+    def _head(self) -> int:
+        return int(self._do("SELECT head FROM meta").get)
+
+    def _append(self, kind: Kind, sids: Sequence[str | None], stamp: Stamp) -> int:
+        head = self._head()
+        if sids:
+            rows = [(head + at, kind.value, sid, stamp.now, stamp.forget_change) for at, sid in enumerate(sids, 1)]
+            self._connection.executemany("INSERT INTO changes VALUES (?, ?, ?, ?, ?)", rows)
+            head += len(sids)
+            self._do("UPDATE meta SET head = ?", (head,))
+            self.moved = True
+        return head
+
+    def _has_moved(self, sub: str | None, generation: int | None) -> bool:
+        if sub is None or generation is None:
+            return False
+        select = "SELECT epoch + coalesce((SELECT generation FROM subjects WHERE sub = ?), 0) FROM meta"
+        return bool(self._do(select, (sub,)).get != generation)
+
+    def _raise_generation(self, sub: str) -> None:
+        self._do(
+            "INSERT INTO subjects VALUES (?, 1) ON CONFLICT (sub) DO UPDATE SET generation = generation + 1", (sub,)
+        )
+
+    def _owner(self, sid: str) -> str | None:
+        select = "SELECT sub FROM sessions WHERE sid = ?1 UNION ALL SELECT sub FROM ended WHERE sid = ?1 LIMIT 1"
+        owner: str | None = self._do(select, (sid,)).get
+        return owner
+
+    def _end_surplus(self, sub: str | None, newest: str, most: int, stamp: Stamp) -> None:
+        if sub is None:
+            return
+        select = f"SELECT digest, sid, sub FROM sessions WHERE sub = ? AND sid <> ? AND {_LIVE} ORDER BY id DESC"
+        surplus = self._do(f"{select} LIMIT -1 OFFSET ?", (sub, newest, most - 1)).fetchall()
+        if surplus:
+            self._end(surplus, "too many sessions", stamp)
+            self._append(Kind.REVOKED, [sid for _, sid, _ in surplus], stamp)
+
+    def _end(self, rows: Sequence[tuple[bytes, str, str | None]], note: str, stamp: Stamp) -> None:
+        self._remember(rows, Reason.REVOKED, note, stamp)
+        self._connection.executemany("DELETE FROM sessions WHERE digest = ?", [(digest,) for digest, _, _ in rows])
+
+    def _remember(self, rows: Sequence[tuple[bytes, str, str | None]], reason: Reason, note: str, stamp: Stamp) -> None:
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO ended VALUES (?, ?, ?, ?, ?, ?)",
+            [(digest, sid, sub, reason.value, note, stamp.forget_token) for digest, sid, sub in rows],
+        )

@@ -1,0 +1,170 @@
+"""
+The contract of a store, in prose. Read this first. Floor 2; may import: floor 0.
+
+A store keeps; it decides nothing. Every store makes these promises, and
+:class:`coatcheck.testing.StoreContract` tests them:
+
+1. It sees digests, never tokens.
+2. It reads no clock: *now* is given, so that all stores agree on what is over.
+3. "Not there" is an answer (None, an empty list). :class:`StoreUnavailable` means that the store itself failed.
+4. Every method is one atomic step. It is done, durable and in the log when it returns, or nothing of it happened.
+5. A write changes rows that exist. Nothing but :meth:`Store.create` brings a session into being, so a slow request
+   cannot bring back what was revoked.
+6. What somebody may hold in memory changes only together with a line in the change log, in the same step. Positions
+   follow the order of the commits. A sign-in and *seen at* append nothing: nobody can hold a session before it exists,
+   and *seen at* only ever prolongs.
+7. Ending what is ended already, or was never there, appends again: a caller that waits must have something to wait for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from coatcheck.records import Digest, Ended, Kind, Record, Session, Tail
+
+
+class Stamp(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    When a write happens and how long its traces are kept. Seconds UTC.
+
+    Attributes:
+        now: The writer's clock.
+
+        forget_change: When the line in the log may be trimmed. forget_token: when the old token becomes unknown.
+    """
+
+    now: int
+    forget_change: int
+    forget_token: int
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """
+    A span of activity without an idle gap, seconds UTC.
+
+    Attributes:
+        since: What *seen at* was when the span began. at: the last activity.
+    """
+
+    sid: str
+    since: int
+    at: int
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """The subject's generation is no longer the one that was read."""
+
+
+MOVED = Moved()
+
+
+class Store(Protocol):
+    """Where sessions are kept. Methods return the position of the last change they appended where they append one."""
+
+    async def open(self) -> None:
+        """
+        Make ready: create or migrate the schema, start what runs in the background.
+
+        Raises:
+            StoreUnusable: It is there and must not be used. StoreUnavailable: it does not answer.
+        """
+
+    async def close(self) -> None:
+        """Finish what was accepted and let go of everything. Calling it again does nothing."""
+
+    async def create(self, record: Record, *, generation: int | None, most: int, stamp: Stamp) -> int | Moved:
+        """
+        Add *record*. Return the head of the log.
+
+        Of the subject's sessions more than *most*, the oldest are ended (and announced) in the same step.
+
+        Args:
+            generation: When given, and the subject's is another by now: add nothing, return :data:`MOVED`.
+        """
+
+    async def load(self, digest: Digest) -> Record | Ended | None:
+        """Return the record under *digest*; or why it ended, while that is remembered; or None."""
+
+    async def load_sid(self, sid: str) -> Record | None:
+        """Return the record of the session *sid*."""
+
+    async def load_subject(self, sub: str) -> list[Session]:
+        """Return all sessions of *sub*, the newest first, those that are over included."""
+
+    async def renew(
+        self, old: Digest, record: Record, *, generation: int | None, most: int, stamp: Stamp
+    ) -> int | Moved | None:
+        """
+        Put *record* in the place of the row under *old*, under its new digest; its data stay as they are in the row.
+
+        Returns:
+            None, and nothing is written, when no row is under *old* any more or its version is not the one before
+            *record*'s.
+        """
+
+    async def change_claims(
+        self, sub: str, change: Mapping[str, Any], unset: Sequence[str], *, limit: int, stamp: Stamp
+    ) -> int:
+        """
+        Set and unset claims in every session of *sub*; raise their versions and the subject's generation.
+
+        Raises:
+            InvalidInput: The claims of one session would pass *limit* bytes. No session is changed.
+        """
+
+    async def change_data(
+        self, sid: str, change: Mapping[str, Any], unset: Sequence[str], *, limit: int, stamp: Stamp
+    ) -> int | None:
+        """Set and unset keys of the session's data; parallel changes of other keys survive. None: no such session."""
+
+    async def end(self, sid: str, *, of: str | None, kind: Kind, note: str, stamp: Stamp) -> int | None:
+        """End one session. None, and nothing happens, when *of* is given and the session is not that subject's."""
+
+    async def end_subject(self, sub: str, *, keep: str | None, note: str, stamp: Stamp) -> int:
+        """End all sessions of *sub* but *keep*, and raise the subject's generation."""
+
+    async def end_everyone(self, *, note: str, stamp: Stamp) -> int:
+        """End all sessions by a new epoch, in one small step however many there are; raise every generation."""
+
+    async def generation(self, sub: str) -> int:
+        """Return a number that rises whenever the subject's sessions were ended, or its claims changed, as a whole."""
+
+    async def touch(self, seen: Sequence[Seen]) -> list[str]:
+        """
+        Move *seen at* forward, where the span joins what the row says: ``since <= seen_at < at``.
+
+        Returns:
+            Those *sid*s that were not written: gone, or seen later already.
+        """
+
+    async def sweep(self, *, now: int, limit: int) -> int:
+        """Remove up to *limit* rows of each kind that are over; return how many. Call again until it returns 0."""
+
+    async def tail(self, after: int) -> Tail:
+        """Return the log after position *after*."""
+
+
+class EmbeddedStore(Store, Protocol):
+    """A store inside this process. Its reader asks before every check whether anything changed: it needs no lease."""
+
+    @property
+    def pulse(self) -> Sequence[int]:
+        """
+        A sequence whose item 0 takes a new value at each change, in every process that has the store open.
+
+        It does so after the commit and before the writing call returns. Reading it costs a tenth of a microsecond.
+        """
+
+    def tail_now(self, after: int) -> Tail | None:
+        """Like :meth:`tail`, at once, from any thread. None when that is not possible without waiting."""
+
+    def changed_behind_pulse(self) -> bool | None:
+        """
+        Ask the store itself whether somebody wrote since this was last asked: the backstop of :attr:`pulse`.
+
+        Returns:
+            None when that cannot be told now.
+        """

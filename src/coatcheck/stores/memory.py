@@ -1,0 +1,219 @@
+"""
+Sessions in a dict: the reference implementation. Floor 2; may import: floor 0.
+
+Small enough to be the specification of what the other stores do. Lives and dies with its process; for tests, and for
+trying things out.
+
+Rules of this module:
+
+1. No method awaits anything, so each is one step in its event loop. The lock is for other threads that read the log.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec.structs import replace
+
+from coatcheck.errors import AlreadyExists
+from coatcheck.records import Change, Digest, Ended, Kind, Reason, Record, Session, Tail
+from coatcheck.stores.base import MOVED, Moved, Seen, Stamp
+from coatcheck.values import decode, decode_frozen, fitted, merged
+
+
+class MemoryStore:
+    """See :class:`coatcheck.stores.base.EmbeddedStore`."""
+
+    def __init__(self) -> None:
+        self._pulse = [0]
+        self._lock = threading.Lock()
+        self._rows: dict[str, Record] = {}  # by sid, the oldest first
+        self._sids: dict[Digest, str] = {}
+        self._ended: dict[Digest, tuple[Ended, int]] = {}
+        self._owners: dict[str, tuple[str | None, int]] = {}  # sid -> whose it was, of sessions that ended
+        self._generations: dict[str, int] = {}
+        self._changes: list[tuple[Change, int]] = []
+        self._head = self._trimmed = 0
+        self._epoch = 1
+
+    def __repr__(self) -> str:
+        return "MemoryStore()"
+
+    @property
+    def pulse(self) -> Sequence[int]:
+        return self._pulse
+
+    async def open(self) -> None:
+        """Nothing to do."""
+
+    async def close(self) -> None:
+        """Nothing to do."""
+
+    # --- reading ---
+
+    async def load(self, digest: Digest) -> Record | Ended | None:
+        sid = self._sids.get(digest)
+        if sid is not None:
+            return self._rows[sid]
+        ended = self._ended.get(digest)
+        return None if ended is None else ended[0]
+
+    async def load_sid(self, sid: str) -> Record | None:
+        return self._rows.get(sid)
+
+    async def load_subject(self, sub: str) -> list[Session]:
+        return [record.session for record in reversed(self._of(sub))]
+
+    async def generation(self, sub: str) -> int:
+        return self._epoch + self._generations.get(sub, 0)
+
+    async def tail(self, after: int) -> Tail:
+        return self.tail_now(after)
+
+    def tail_now(self, after: int) -> Tail:
+        with self._lock:
+            news = tuple(change for change, _ in self._changes if change.position > after)
+            return Tail(epoch=self._epoch, trimmed=self._trimmed, head=self._head, changes=news)
+
+    def changed_behind_pulse(self) -> bool:
+        return False
+
+    # --- writing ---
+
+    async def create(self, record: Record, *, generation: int | None, most: int, stamp: Stamp) -> int | Moved:
+        sub = record.session.sub
+        if sub is not None and generation is not None and generation != await self.generation(sub):
+            return MOVED
+        if record.session.sid in self._rows or record.digest in self._sids:
+            raise AlreadyExists("a session with this token or sid exists")
+        self._rows[record.session.sid] = record
+        self._sids[record.digest] = record.session.sid
+        self._end_surplus(sub, record.session.sid, most, stamp)
+        return self._head
+
+    async def renew(
+        self, old: Digest, record: Record, *, generation: int | None, most: int, stamp: Stamp
+    ) -> int | Moved | None:
+        sid, sub = record.session.sid, record.session.sub
+        if sub is not None and generation is not None and generation != await self.generation(sub):
+            return MOVED
+        row = self._rows.get(sid)
+        if self._sids.get(old) != sid or row is None or row.session.version != record.session.version - 1:
+            return None
+        self._forget_token(old, Reason.RENEWED, stamp)
+        self._rows[sid] = replace(record, data=row.data)
+        self._sids[record.digest] = sid
+        self._append(Kind.RENEWED, [sid], stamp)
+        self._end_surplus(sub, sid, most, stamp)
+        return self._head
+
+    async def change_claims(
+        self, sub: str, change: Mapping[str, Any], unset: Sequence[str], *, limit: int, stamp: Stamp
+    ) -> int:
+        changed = []
+        for record in self._of(sub):
+            raw = fitted(merged(record.session.claims, change, unset), limit=limit, field="claims")
+            session = replace(record.session, claims=decode_frozen(raw), version=record.session.version + 1)
+            changed.append(replace(record, session=session))
+        self._rows.update((record.session.sid, record) for record in changed)
+        self._generations[sub] = self._generations.get(sub, 0) + 1
+        return self._append(Kind.CLAIMS, [record.session.sid for record in changed], stamp)
+
+    async def change_data(
+        self, sid: str, change: Mapping[str, Any], unset: Sequence[str], *, limit: int, stamp: Stamp
+    ) -> int | None:
+        record = self._rows.get(sid)
+        if record is None:
+            return None
+        raw = fitted(merged(decode(record.data), change, unset), limit=limit, field="set")
+        self._rows[sid] = replace(record, data=raw)
+        return self._append(Kind.DATA, [sid], stamp)
+
+    async def end(self, sid: str, *, of: str | None, kind: Kind, note: str, stamp: Stamp) -> int | None:
+        record = self._rows.get(sid)
+        owner = record.session.sub if record else self._owners.get(sid, (None, 0))[0]
+        if of is not None and owner != of:
+            return None
+        return self._end([sid], kind, stamp)
+
+    async def end_subject(self, sub: str, *, keep: str | None, note: str, stamp: Stamp) -> int:
+        self._generations[sub] = self._generations.get(sub, 0) + 1
+        sids = [record.session.sid for record in self._of(sub) if record.session.sid != keep]
+        return self._end(sids, Kind.REVOKED, stamp)
+
+    async def end_everyone(self, *, note: str, stamp: Stamp) -> int:
+        for digest in list(self._sids):
+            self._forget_token(digest, Reason.REVOKED, stamp)
+        self._rows.clear()
+        self._epoch += 1
+        return self._append(Kind.EVERYONE, [None], stamp)
+
+    async def touch(self, seen: Sequence[Seen]) -> list[str]:
+        missed = []
+        for span in seen:
+            record = self._rows.get(span.sid)
+            if record is None or not span.since <= record.session.seen_at < span.at:
+                missed.append(span.sid)
+            else:
+                self._rows[span.sid] = replace(record, session=replace(record.session, seen_at=span.at))
+        return missed
+
+    async def sweep(self, *, now: int, limit: int) -> int:
+        over = [
+            record
+            for record in self._rows.values()
+            if now >= min(record.session.expires_at, record.session.seen_at + record.session.idle_s)
+        ][:limit]
+        for record in over:
+            del self._rows[record.session.sid], self._sids[record.digest]
+        tokens = [digest for digest, (_, until) in self._ended.items() if now >= until][:limit]
+        for digest in tokens:
+            del self._ended[digest]
+        for sid in [sid for sid, (_, until) in self._owners.items() if now >= until][:limit]:
+            del self._owners[sid]
+        return len(over) + len(tokens) + self._trim(now, limit)
+
+    # --- steps ---
+
+    def _of(self, sub: str | None) -> list[Record]:
+        return [record for record in self._rows.values() if record.session.sub == sub]
+
+    def _end_surplus(self, sub: str | None, newest: str, most: int, stamp: Stamp) -> None:
+        if sub is None:
+            return
+        others = [record.session.sid for record in self._of(sub) if record.session.sid != newest]
+        if surplus := others[: max(0, len(others) - most + 1)]:
+            self._end(surplus, Kind.REVOKED, stamp)
+
+    def _end(self, sids: list[str], kind: Kind, stamp: Stamp) -> int:
+        for sid in sids:
+            record = self._rows.pop(sid, None)
+            if record is not None:
+                self._owners[sid] = (record.session.sub, stamp.forget_token)
+                self._forget_token(record.digest, Reason.REVOKED, stamp)
+        return self._append(kind, sids, stamp)
+
+    def _forget_token(self, digest: Digest, reason: Reason, stamp: Stamp) -> None:
+        del self._sids[digest]
+        self._ended[digest] = (Ended(reason), stamp.forget_token)
+
+    def _append(self, kind: Kind, sids: Sequence[str | None], stamp: Stamp) -> int:
+        with self._lock:
+            for sid, position in zip(sids, itertools.count(self._head + 1), strict=False):
+                self._changes.append((Change(position=position, kind=kind, sid=sid), stamp.forget_change))
+                self._head = position
+        self._pulse[0] += 1
+        return self._head
+
+    def _trim(self, now: int, limit: int) -> int:
+        with self._lock:
+            count = 0
+            while count < min(limit, len(self._changes)) and now >= self._changes[count][1]:
+                count += 1
+            if count:
+                self._trimmed = self._changes[count - 1][0].position
+                del self._changes[:count]
+        return count

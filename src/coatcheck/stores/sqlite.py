@@ -1,0 +1,277 @@
+"""
+Sessions in one SQLite file, shared by the processes of one machine. Floor 2; may import: floor 0.
+
+Four connections, each for one thing:
+
+- *write*: used by the writer's thread alone, in groups (:mod:`._sqlite_writer`).
+- *read*: answers cold checks, at once, on the event loop: a point read costs less than a walk to another thread.
+- *log*: reads the change log when the pulse moved; guarded by the cache's lock.
+- *watch*: asks ``PRAGMA data_version`` and nothing else. Inside a transaction, or with an unfinished SELECT, that
+  pragma stands still; so nothing else may ever run here.
+
+Rules of this module:
+
+1. A read never waits for a lock on the event loop: it fails at once and is tried again a moment later.
+2. Nothing here survives a fork (:meth:`SQLiteStore.abandon`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import functools
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import apsw
+
+from coatcheck.errors import CoatcheckError, Forked, NotOpen, StoreUnavailable
+from coatcheck.records import Change, Digest, Ended, Kind, Reason, Record, Session, Tail
+from coatcheck.stores import _sqlite_file as file
+from coatcheck.stores._sqlite_pulse import Pulse
+from coatcheck.stores._sqlite_steps import RECORD, Steps, record_of, session_of
+from coatcheck.stores._sqlite_writer import GroupWriter
+from coatcheck.stores.base import Moved, Seen, Stamp
+
+T = TypeVar("T")
+_RETRY_S = 0.002
+_LIVE = "JOIN meta ON sessions.id > meta.bar"
+
+
+class SQLiteStore:
+    """
+    See :class:`coatcheck.stores.base.EmbeddedStore`.
+
+    Args:
+        name: The file, relative to the working directory or absolute.
+
+        group: Writes per commit at most; 1 is for comparison in benchmarks.
+
+        vfs: A SQLite VFS to use, for tests that watch or break the disk.
+    """
+
+    def __init__(self, name: str, *, group: int = 256, vfs: str | None = None) -> None:
+        self._name = name
+        self._group = group
+        self._vfs = vfs
+        self._connections: list[apsw.Connection] = []
+        self._reading = threading.Lock()
+        self._fault: CoatcheckError | None = NotOpen("the store is not open")
+
+    def __repr__(self) -> str:
+        return f"SQLiteStore({self._name!r})"
+
+    @property
+    def path(self) -> Path:
+        """The database file, links resolved."""
+        return Path(os.path.realpath(self._name))
+
+    @property
+    def _pulse_file(self) -> Path:
+        return self.path.with_name(self.path.name + "-pulse")
+
+    @property
+    def pulse(self) -> Sequence[int]:
+        """See :class:`coatcheck.stores.base.EmbeddedStore`."""
+        return self._pulse.view
+
+    async def open(self) -> None:
+        # In a thread: it may wait for another process that migrates.
+        await asyncio.to_thread(self._open)
+
+    def _open(self) -> None:
+        path, is_new = file.prepare(self._name)
+        try:
+            self._write = self._connect(path, wait=True)
+            file.make_ours(self._write, path)
+            self._pulse = Pulse(self._pulse_file)
+            self._pulse.settle(alone=is_new)
+            self._read, self._log, self._watch = (self._connect(path, wait=False) for _ in range(3))
+            self._data_version = self._watch.pragma("data_version")
+        except apsw.Error as error:
+            self._close_connections()
+            raise file.unavailable(error) from None
+        except BaseException:
+            self._close_connections()
+            raise
+        self._opened_file = _identity(path)
+        self._steps = Steps(self._write)
+        self._writer = GroupWriter(self._write, self._committed, most=self._group)
+        self._fault = None
+
+    def _connect(self, path: Path, *, wait: bool) -> apsw.Connection:
+        connection = file.connect(path, wait=wait, vfs=self._vfs)
+        self._connections.append(connection)
+        return connection
+
+    async def close(self) -> None:
+        if self._fault is None or self._connections:
+            await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        if hasattr(self, "_writer"):
+            self._writer.stop()
+            del self._writer
+            self._pulse.close()
+        self._fault = NotOpen("the store is closed")
+        self._close_connections()
+
+    def _close_connections(self) -> None:
+        for connection in reversed(self._connections):
+            connection.close()
+        self._connections.clear()
+
+    def abandon(self) -> None:
+        """
+        In a forked child: let go of the parent's connections without closing them.
+
+        Closing, and so freeing, would make SQLite tidy up files that the parent is using.
+        """
+        for connection in self._connections:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+        self._connections.clear()
+        self.__dict__.pop("_writer", None)
+        self._fault = Forked("the store was opened before a fork; open it in each worker")
+
+    # --- reading ---
+
+    async def load(self, digest: Digest) -> Record | Ended | None:
+        return await self._patiently(functools.partial(self._load, digest))
+
+    async def load_sid(self, sid: str) -> Record | None:
+        select = f"SELECT {RECORD} FROM sessions {_LIVE} WHERE sid = ?"
+        row = await self._patiently(lambda: self._read.execute(select, (sid,)).fetchone())
+        return None if row is None else record_of(row)
+
+    async def load_subject(self, sub: str) -> list[Session]:
+        select = f"SELECT {RECORD} FROM sessions {_LIVE} WHERE sub = ? ORDER BY sessions.id DESC"
+        return [session_of(row) for row in await self._patiently(lambda: self._read.execute(select, (sub,)).fetchall())]
+
+    async def generation(self, sub: str) -> int:
+        select = "SELECT epoch + coalesce((SELECT generation FROM subjects WHERE sub = ?), 0) FROM meta"
+        return int(await self._patiently(lambda: self._read.execute(select, (sub,)).get))
+
+    async def tail(self, after: int) -> Tail:
+        return await self._patiently(lambda: self._tail(self._read, after))
+
+    def tail_now(self, after: int) -> Tail | None:
+        try:
+            return None if self._fault is not None else self._tail(self._log, after)
+        except apsw.Error:
+            return None  # whoever asked goes to the store, and hears there what is wrong
+
+    def changed_behind_pulse(self) -> bool | None:
+        try:
+            if self._fault is not None or _identity(self.path) != self._opened_file:
+                self._fault = self._fault or StoreUnavailable("SQLite: the database file was replaced; restart")
+                return None
+            version = self._watch.pragma("data_version")
+            if not self._pulse.is_current():
+                self._follow_pulse()
+                return True
+        except (apsw.Error, OSError):
+            return None
+        changed = version != self._data_version
+        self._data_version = version
+        return bool(changed)
+
+    def _load(self, digest: Digest) -> Record | Ended | None:
+        select = f"SELECT {RECORD}, sessions.id > meta.bar FROM sessions, meta WHERE digest = ?"
+        row = self._read.execute(select, (digest,)).fetchone()
+        if row is not None:
+            return record_of(row) if row[-1] else Ended(Reason.REVOKED)
+        reason = self._read.execute("SELECT reason FROM ended WHERE digest = ?", (digest,)).get
+        return None if reason is None else Ended(Reason(reason))
+
+    def _tail(self, connection: apsw.Connection, after: int) -> Tail:
+        # One statement, so one snapshot: read apart, a trim between the two would leave an unnoticed gap.
+        select = """SELECT epoch, trimmed, head, position, kind, sid FROM meta
+                    LEFT JOIN changes ON position > ? ORDER BY position"""
+        rows: list[Any] = connection.execute(select, (after,)).fetchall()
+        changes = tuple(
+            Change(position=position, kind=Kind(kind), sid=sid)
+            for _, _, _, position, kind, sid in rows
+            if position is not None
+        )
+        epoch, trimmed, head = rows[0][:3]
+        return Tail(epoch=epoch, trimmed=trimmed, head=head, changes=changes)
+
+    async def _patiently(self, read: Callable[[], T]) -> T:
+        """Run a read at once, and again for a while if another process has the file locked (rare under WAL)."""
+        for _ in range(int(file.LOCK_WAIT_S / _RETRY_S)):
+            self._check_usable()
+            try:
+                with self._reading:
+                    return read()
+            except apsw.BusyError:
+                await asyncio.sleep(_RETRY_S)
+            except apsw.Error as error:
+                raise file.unavailable(error) from None
+        raise file.unavailable(apsw.BusyError())
+
+    def _check_usable(self) -> None:
+        if self._fault is not None:
+            raise self._fault
+
+    # --- writing ---
+
+    async def create(self, record: Record, *, generation: int | None, most: int, stamp: Stamp) -> int | Moved:
+        return await self._durably(self._steps.create, record, generation, most, stamp)
+
+    async def renew(
+        self, old: Digest, record: Record, *, generation: int | None, most: int, stamp: Stamp
+    ) -> int | Moved | None:
+        return await self._durably(self._steps.renew, old, record, generation, most, stamp)
+
+    async def change_claims(
+        self, sub: str, change: Mapping[str, Any], unset: Sequence[str], *, limit: int, stamp: Stamp
+    ) -> int:
+        return await self._durably(self._steps.change_claims, sub, change, unset, limit, stamp)
+
+    async def change_data(
+        self, sid: str, change: Mapping[str, Any], unset: Sequence[str], *, limit: int, stamp: Stamp
+    ) -> int | None:
+        return await self._durably(self._steps.change_data, sid, change, unset, limit, stamp)
+
+    async def end(self, sid: str, *, of: str | None, kind: Kind, note: str, stamp: Stamp) -> int | None:
+        return await self._durably(self._steps.end, sid, of, kind, note, stamp)
+
+    async def end_subject(self, sub: str, *, keep: str | None, note: str, stamp: Stamp) -> int:
+        return await self._durably(self._steps.end_subject, sub, keep, note, stamp)
+
+    async def end_everyone(self, *, note: str, stamp: Stamp) -> int:
+        return await self._durably(self._steps.end_everyone, stamp)
+
+    async def touch(self, seen: Sequence[Seen]) -> list[str]:
+        return await self._durably(self._steps.touch, seen)
+
+    async def sweep(self, *, now: int, limit: int) -> int:
+        return await self._durably(self._steps.sweep, now, limit)
+
+    async def _durably(self, step: Callable[..., T], *args: Any) -> T:
+        self._check_usable()
+        return await self._writer.run(functools.partial(step, *args))
+
+    def _committed(self) -> None:
+        """Runs in the writer's thread after each commit, before anybody hears of it."""
+        if not self._steps.moved:
+            return
+        self._steps.moved = False
+        # On the file we map, even if it was deleted: others may map it still, and they are told there.
+        self._pulse.beat()
+        if not self._pulse.is_current():
+            self._follow_pulse()
+        self._pulse.settle()
+        self._pulse.beat()
+
+    def _follow_pulse(self) -> None:
+        # The old mapping stays as it is: another thread may be reading it, and a page costs less than a crash.
+        self._pulse = Pulse(self._pulse_file)
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = os.stat(path)
+    return status.st_dev, status.st_ino

@@ -1,0 +1,105 @@
+"""The folder tree is the architecture; these tests keep it true."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parent.parent / "src" / "coatcheck"
+FLOOR = {
+    "errors": 0,
+    "clock": 0,
+    "secret": 0,
+    "values": 0,
+    "records": 0,
+    "arguments": 0,
+    "policy": 0,
+    "tokens": 1,
+    "decide": 1,
+    "http": 1,
+    "stores": 2,
+    "fleet": 3,
+    "engine": 4,
+    "testing": 5,
+    "_asgi_forms": 5,
+    "asgi": 5,
+}
+DRIVERS = {"apsw": "stores", "cryptography": "secret"}
+CLOCKS = ("time.time", "time.monotonic", "datetime.now", "time.clock_gettime")
+
+
+def modules():
+    """Every module as (room, path)."""
+    for path in sorted(SOURCE.rglob("*.py")):
+        parts = path.relative_to(SOURCE).parts
+        if parts != ("__init__.py",):
+            yield parts[0].removesuffix(".py"), path
+
+
+def imports(source):
+    """The names of all modules that *source* imports, at any depth."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, "imports are absolute"
+            if node.module == "coatcheck":
+                yield from (f"coatcheck.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
+
+
+def wrong_imports(room, source):
+    """The imports that lead up, or sideways above the ground floor, or to a driver that is another room's."""
+    for name in imports(source):
+        parts = name.split(".")
+        if parts[0] == "coatcheck":
+            target = parts[1] if len(parts) > 1 else "__init__"
+            up = target not in FLOOR or FLOOR[target] > FLOOR[room]
+            sideways = target != room and FLOOR.get(target) == FLOOR[room] and 0 < FLOOR[room] < 5
+            store_knows = room == "stores" and target in ("tokens", "decide", "http", "policy", "clock")
+            if up or sideways or store_knows:
+                yield name
+        elif parts[0] in DRIVERS and DRIVERS[parts[0]] != room:
+            yield name
+
+
+@pytest.mark.parametrize(
+    ("room", "source", "expected"),
+    [
+        ("stores", "from coatcheck.records import Session", []),
+        ("stores", "from coatcheck.policy import Policy", ["coatcheck.policy"]),
+        ("stores", "from coatcheck.tokens import session_token", ["coatcheck.tokens"]),
+        ("decide", "def f():\n    from coatcheck.http.cookie import find", ["coatcheck.http.cookie"]),
+        ("errors", "import coatcheck.engine", ["coatcheck.engine"]),
+        ("fleet", "from coatcheck import engine", ["coatcheck.engine"]),
+        ("fleet", "import apsw", ["apsw"]),
+        ("engine", "from coatcheck.fleet.cache import Cache", []),
+        ("records", "from coatcheck import Session", ["coatcheck.Session"]),
+    ],
+)
+def test_the_rule_can_fail(room, source, expected):
+    """A rule that finds nothing wrong in wrong imports would keep nothing."""
+    assert list(wrong_imports(room, source)) == expected
+
+
+@pytest.mark.parametrize(("room", "path"), list(modules()), ids=lambda value: getattr(value, "stem", value))
+def test_imports_only_go_down(room, path):
+    """A floor imports lower floors only; a store knows no token and no policy; a driver stays in its room."""
+    assert list(wrong_imports(room, path.read_text())) == []
+
+
+@pytest.mark.parametrize(("room", "path"), list(modules()), ids=lambda value: getattr(value, "stem", value))
+def test_every_module_says_what_it_is(room, path):
+    """A module opens with what it is, its floor and what it may import."""
+    said = ast.get_docstring(ast.parse(path.read_text())) or ""
+    assert "Floor" in said
+
+
+@pytest.mark.parametrize(("room", "path"), list(modules()), ids=lambda value: getattr(value, "stem", value))
+def test_only_the_clock_reads_a_clock(room, path):
+    """Time is an argument below the engine, and the engine asks its clock."""
+    if room == "clock" or path.stem in ("_sqlite_file", "_sqlite_pulse"):
+        return  # those two wait for other processes; nothing they decide depends on the time of day
+    source = path.read_text()
+    assert [name for name in CLOCKS if name in source] == []
