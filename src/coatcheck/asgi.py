@@ -93,14 +93,14 @@ class SessionMiddleware:
             # The usual case without a detour: our cookie stands there once, last, and memory knows it.
             before, _, token = sent.partition(self._needle)
             is_usual = len(token) == TOKEN_CHARACTERS and (not before or before.endswith(b"; "))
-            found = self._recall(sha256(token).digest()) if is_usual else None
-            if not found:
+            if is_usual and (found := self._recall(sha256(token).digest())):
+                scope["coatcheck"] = found
+            else:
                 try:
-                    found = await self._ask(sent)
+                    await self._ask(scope, sent)
                 except StoreUnavailable:
                     log.warning("the store does not answer; a request with a session gets 503")
                     return await _answer(scope, receive, send, 503, "Please try again in a moment.")
-            scope["coatcheck.refused" if isinstance(found, Refused) else "coatcheck"] = found
         if verdict is _NEED_TOKEN:
             genuine, receive = await forms.find_token(scope, receive, self.auth)
             if not genuine:
@@ -124,9 +124,11 @@ class SessionMiddleware:
 
         await self.app(scope, receive, send_private)
 
-    async def _ask(self, sent: bytes) -> Session | Refused | None:
+    async def _ask(self, scope: Scope, sent: bytes) -> None:
         token = cookie.find(sent, self._cookie_name)
-        return None if token is None else await self.auth.check(token.decode("latin-1"))
+        if token is not None:
+            found = await self.auth.check(token.decode("latin-1"))
+            scope["coatcheck.refused" if isinstance(found, Refused) else "coatcheck"] = found
 
     def _judge(self, scope: Scope) -> csrf.Verdict:
         found = {name: value for name, value in scope["headers"] if name in _JUDGED}

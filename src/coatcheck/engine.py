@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import os
 import weakref
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Self, overload
 
@@ -23,20 +23,14 @@ from msgspec.structs import replace
 
 from coatcheck import arguments
 from coatcheck.clock import DAY, HOUR, Clock, SystemClock
-from coatcheck.decide import begin, lifetime
+from coatcheck.decide import begin
 from coatcheck.errors import CoatcheckError, ConfigError, Forked, InvalidInput, NotOpen
-from coatcheck.fleet.cache import Cache, Entry
-from coatcheck.fleet.reader import Reader
-from coatcheck.fleet.seen import SeenAt
-from coatcheck.fleet.unstored import Unstored
-from coatcheck.fleet.upkeep import Upkeep
-from coatcheck.fleet.watch import Shut, Watch
+from coatcheck.fleet.memory import Memory
 from coatcheck.http import cookie
 from coatcheck.policy import EVERYDAY, Policy, check_origin
 from coatcheck.records import (
     Device,
     Digest,
-    Ended,
     Kind,
     Reason,
     Receipt,
@@ -60,7 +54,7 @@ _TRIES = 8
 _digest_of = session_token.digest
 
 _MALFORMED, _UNKNOWN = Refused(Reason.MALFORMED), Refused(Reason.UNKNOWN)
-_EXPIRED, _REVOKED = Refused(Reason.EXPIRED), Refused(Reason.REVOKED)
+_REVOKED = Refused(Reason.REVOKED)
 
 _engines: weakref.WeakSet[Coatcheck] = weakref.WeakSet()
 
@@ -106,8 +100,10 @@ class Coatcheck:
         self._store = from_url(store)
         self._clock: Clock = SystemClock() if clock is None else clock
         self._given_secret = None if secret is None else RootSecret.parse(secret, setting="secret")
-        self._fault: CoatcheckError | None
-        self._watch: Watch | Shut
+        self._fault: CoatcheckError | None = None
+        self._memory = Memory(self._store, self._clock, policy)
+        #: :meth:`check_now` for the digest of a token: for adapters, which have the token as bytes.
+        self.recall: Callable[[Digest], Session | Refused | None] = self._memory.recall
         self._shut(NotOpen('the engine is not open; use "async with", or lifespan=auth.lifespan'))
 
     def __repr__(self) -> str:
@@ -144,14 +140,7 @@ class Coatcheck:
         except BaseException:
             await self._store.close()
             raise
-        self._cache = Cache(self.policy.cached_sessions)
-        self._seen = SeenAt(self._store, self._cache)
-        self._unstored = Unstored(self._store)
-        watch = Watch(self._store, self._cache)
-        self._reader = Reader(self._store, self._cache, watch, self._clock, self._entry)
-        self._upkeep = Upkeep(self._store, self._seen, self._clock, interval_s=self.policy.seen_interval_s)
-        self._upkeep.start()
-        self._watch = watch
+        self._memory.start()
         self._fault = None
         _engines.add(self)
 
@@ -161,12 +150,12 @@ class Coatcheck:
             return
         self._shut(NotOpen("the engine is closed"))
         _engines.discard(self)
-        await self._upkeep.stop()
+        await self._memory.upkeep.stop()
         await self._store.close()
 
     def _shut(self, fault: CoatcheckError) -> None:
         self._fault = fault
-        self._watch = Shut(fault)
+        self._memory.shut(fault)
 
     def _forked(self) -> None:
         self._shut(Forked("the engine was opened before a fork; open it in each worker, after the fork"))
@@ -258,21 +247,21 @@ class Coatcheck:
             absolute_s=absolute_s,
             persistent=persistent,
         )
-        # What we are about to write is kept in memory like any other fill, so that the first check is warm.
-        self._watch.is_sure(self._clock.elapsed())
-        fill = self._cache.begin()
+        record = Record(digest=digest, session=session)
+        # Kept in memory as it is written, so that the first check is warm.
+        fill = self._memory.begin_write()
         try:
             created = await self._store.create(
-                Record(digest=digest, session=session),
+                record,
                 generation=arguments.whole(generation, "generation"),
                 most=self.policy.sessions_per_subject,
                 stamp=self._stamp(),
             )
             if isinstance(created, Moved):
                 return _REVOKED
-            self._cache.keep(fill, digest, self._entry(session))
+            self._memory.keep_written(fill, record)
         finally:
-            self._cache.end(fill)
+            self._memory.end_write(fill)
         return SignedIn(session, token)
 
     async def start(
@@ -290,7 +279,7 @@ class Coatcheck:
         session = begin.new_session(sid, None, now=now, policy=self.policy, device=device, persistent=persistent)
         record = Record(digest=digest, session=session, data=raw)
         if raw == b"{}":
-            self._unstored.add(record)
+            self._memory.unstored.add(record)
         else:
             await self._store.create(record, generation=None, most=1, stamp=self._stamp())
         return SignedIn(session, token)
@@ -314,27 +303,10 @@ class Coatcheck:
         digest = _digest_of(token if type(token) is str else revealed(token))
         if digest is None:
             return _MALFORMED
-        found = self.recall(digest, touch=touch)
+        found = self._memory.recall(digest, touch)
         if found is None and not session_token.is_well_formed(revealed(token)):
             return _MALFORMED
         return found
-
-    def recall(self, digest: Digest, *, touch: bool = True) -> Session | Refused | None:
-        """Answer like :meth:`check_now` for the digest of a token; for adapters, which have the token as bytes."""
-        clock = self._clock
-        elapsed = clock.elapsed()
-        # First whether memory may be trusted, then memory.
-        if not self._watch.is_sure(elapsed):
-            return None
-        entry = self._cache.entries.get(digest)
-        if entry is None or elapsed >= entry.reread_at:
-            return None
-        now, session = clock.now(), entry.session
-        if now >= entry.ends_at:
-            return _EXPIRED
-        if now >= session.seen_at + entry.idle_s:
-            return None  # another process may have seen it since; only the store's row makes "idle" final
-        return self._seen.touch(entry, now) if touch and now > session.seen_at else session
 
     async def check(self, token: str | Secret, *, touch: bool = True) -> Session | Refused:
         """
@@ -344,38 +316,7 @@ class Coatcheck:
             StoreUnavailable: Memory does not know, and the store cannot be asked.
         """
         found = self.check_now(token, touch=touch)
-        return await self._check_cold(_digest(revealed(token)), touch) if found is None else found
-
-    async def _check_cold(self, digest: Digest, touch: bool) -> Session | Refused:
-        entry = await self._reader.read(digest)
-        now = self._clock.now()
-        if entry is None:
-            return self._check_unstored(digest, now, touch)
-        if isinstance(entry, Ended):
-            return Refused(entry.reason)
-        reason = lifetime.judge(entry.session, now=now, policy=self.policy)
-        if reason is not None:
-            return Refused(reason)
-        return self._seen.touch(entry, now) if touch and now > entry.session.seen_at else entry.session
-
-    def _check_unstored(self, digest: Digest, now: int, touch: bool) -> Session | Refused:
-        sid = self._unstored.sid_of(digest)
-        record = None if sid is None else self._unstored.get(sid)
-        if record is None:
-            return _UNKNOWN
-        reason = lifetime.judge(record.session, now=now, policy=self.policy)
-        if reason is not None:
-            return Refused(reason)
-        return self._unstored.touch(record.session.sid, now) if touch else record.session
-
-    def _entry(self, session: Session) -> Entry:
-        session = self._seen.overlay(session)
-        return Entry(
-            session,
-            ends_at=lifetime.ends_at(session, self.policy),
-            idle_s=lifetime.idle_s(session, self.policy),
-            reread_at=self._clock.elapsed() + self.policy.reread_s,
-        )
+        return await self._memory.ask(_digest(revealed(token)), touch) if found is None else found
 
     # --- changing ---
 
@@ -407,12 +348,12 @@ class Coatcheck:
         old = session_token.digest(revealed(token))
         if old is None:
             return _MALFORMED
-        await self._unstored.store(self._unstored.sid_of(old), self._stamp())
+        await self._memory.unstored.store_digest(old, self._stamp())
         for _ in range(_TRIES):
             found = await self._store.load(old)
             if not isinstance(found, Record):
                 return _UNKNOWN if found is None else Refused(found.reason)
-            reason = lifetime.judge(self._seen.overlay(found.session), now=self._clock.now(), policy=self.policy)
+            reason = self._memory.why_over(found.session)
             if reason is not None:
                 return Refused(reason)
             session = begin.renewed(
@@ -461,10 +402,10 @@ class Coatcheck:
     async def data(self, sid: str) -> dict[str, Any] | Refused:
         """Return the session's data, a copy of the caller's own."""
         self._check_open()
-        record = self._unstored.get(sid) or await self._store.load_sid(sid)
+        record = self._memory.unstored.get(sid) or await self._store.load_sid(sid)
         if record is None:
             return _UNKNOWN
-        reason = lifetime.judge(self._seen.overlay(record.session), now=self._clock.now(), policy=self.policy)
+        reason = self._memory.why_over(record.session)
         return decode(record.data) if reason is None else Refused(reason)
 
     async def update_data(
@@ -484,7 +425,7 @@ class Coatcheck:
         self._check_open()
         change, gone = checked(set or {}, field="set"), checked_keys(unset, field="unset")
         stamp = self._stamp()
-        await self._unstored.store(sid, stamp)
+        await self._memory.unstored.store(sid, stamp)
         position = await self._store.change_data(sid, change, gone, limit=self.policy.data_bytes, stamp=stamp)
         return _UNKNOWN if position is None else self._in_force(position)
 
@@ -507,7 +448,7 @@ class Coatcheck:
         """
         self._check_open()
         note = arguments.note(reason)
-        await self._unstored.discard(sid)
+        await self._memory.unstored.discard(sid)
         position = await self._store.end(sid, of=of, kind=Kind.REVOKED, note=note, stamp=self._stamp())
         if position is None:
             return _UNKNOWN
@@ -526,7 +467,7 @@ class Coatcheck:
         """End every session there is."""
         self._check_open()
         note = arguments.note(reason)
-        await self._unstored.clear()
+        await self._memory.unstored.clear()
         position = await self._store.end_everyone(note=note, stamp=self._stamp())
         log.warning("everyone's sessions revoked", extra={"reason": note})
         return self._in_force(position)
@@ -540,9 +481,10 @@ class Coatcheck:
     async def sessions_of(self, sub: str) -> list[Session]:
         """Return the live sessions of *sub*, the newest first."""
         self._check_open()
-        now = self._clock.now()
-        found = [self._seen.overlay(session) for session in await self._store.load_subject(arguments.subject(sub))]
-        return [session for session in found if lifetime.judge(session, now=now, policy=self.policy) is None]
+        found = [
+            self._memory.seen.overlay(session) for session in await self._store.load_subject(arguments.subject(sub))
+        ]
+        return [session for session in found if self._memory.why_over(session) is None]
 
     async def generation(self, sub: str) -> int:
         """Return the subject's generation, to be given to :meth:`sign_in` after the password was checked."""
@@ -571,12 +513,12 @@ class Coatcheck:
     async def flush(self) -> None:
         """Write the activity gathered in memory now. It happens by itself; this is for tests and for shutdown."""
         self._check_open()
-        await self._seen.flush()
+        await self._memory.seen.flush()
 
     async def sweep(self) -> int:
         """Remove what is over from the store, in small batches; return how many rows. It happens by itself, too."""
         self._check_open()
-        return await self._upkeep.sweep()
+        return await self._memory.upkeep.sweep()
 
     def _stamp(self) -> Stamp:
         now = self._clock.now()

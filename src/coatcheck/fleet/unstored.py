@@ -58,9 +58,10 @@ class Unstored:
         """Return the record of *sid*, if it is here."""
         return self._records.get(sid)
 
-    def sid_of(self, digest: Digest) -> str | None:
-        """Return the *sid* of the session under *digest*, if it is here."""
-        return self._sids.get(digest)
+    def session(self, digest: Digest) -> Session | None:
+        """Return the session under *digest*, if it is here."""
+        sid = self._sids.get(digest)
+        return None if sid is None else self._records[sid].session
 
     def touch(self, sid: str, now: int) -> Session:
         """Note activity."""
@@ -69,10 +70,18 @@ class Unstored:
         self._records[sid] = replace(record, session=session)
         return session
 
-    async def store(self, sid: str | None, stamp: Stamp) -> None:
+    async def store_digest(self, digest: Digest, stamp: Stamp) -> None:
+        """Like :meth:`store`, for the session under *digest*."""
+        sid = self._sids.get(digest)
+        if sid is not None:
+            await self.store(sid, stamp)
+
+    async def store(self, sid: str, stamp: Stamp) -> None:
         """Put the session *sid* into the store, if it is here. When this returns, it is there or was never here."""
+        if sid not in self._records:
+            return
         async with self._one_at_a_time:
-            record = None if sid is None else self._records.get(sid)
+            record = self._records.get(sid)
             if record is not None:
                 await self._store.create(record, generation=None, most=1, stamp=stamp)
                 self._drop(record.session.sid)

@@ -16,26 +16,41 @@ Rules of this module:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from coatcheck.errors import CoatcheckError
 from coatcheck.fleet.cache import Cache
 from coatcheck.stores.base import EmbeddedStore
 
-BACKSTOP_S = 0.1
+BACKSTOP_S = 0.05
 _NEVER = float("-inf")
 
 
 class Watch:
-    """Keeps a cache as true as its store."""
+    """
+    Keeps a cache as true as its store.
+
+    Attributes:
+        pulse: The store's pulse. seen: its number when the log was last read.
+
+        ask_at: :meth:`Clock.elapsed` from which the pulse alone is not enough.
+    """
 
     def __init__(self, store: EmbeddedStore, cache: Cache) -> None:
         self._store = store
         self._cache = cache
-        self._pulse = store.pulse
-        self._seen: int | None = None
-        self._ask_at = _NEVER
+        self.pulse: Sequence[int] = (0,)
+        self.seen: int | None = None
+        self.ask_at = _NEVER
         self._applied = 0
         self._epoch = 0
         self._fault: CoatcheckError | None = None
+
+    def start(self) -> None:
+        """Begin anew, knowing nothing of the log."""
+        self.seen, self._applied, self._epoch = None, 0, 0
+        self.ask_at = _NEVER
+        self._fault = None
 
     def is_sure(self, elapsed: float) -> bool:
         """
@@ -48,32 +63,33 @@ class Watch:
             CoatcheckError: The engine was forked or closed (see :meth:`stop`).
         """
         # The deadline first: after stop() the pulse may be gone, and it is not to be read.
-        if elapsed < self._ask_at and self._pulse[0] == self._seen:
+        if elapsed < self.ask_at and self.pulse[0] == self.seen:
             return True
-        return self._catch_up(elapsed)
+        return self.catch_up(elapsed)
 
     def stop(self, fault: CoatcheckError) -> None:
         """From now on raise *fault* at every check."""
         self._fault = fault
-        self._ask_at = _NEVER
+        self.ask_at = _NEVER
 
-    def _catch_up(self, elapsed: float) -> bool:
+    def catch_up(self, elapsed: float) -> bool:
+        """Read what memory has missed; False when that cannot be done without waiting. Raises like :meth:`is_sure`."""
         if self._fault is not None:
             raise self._fault
         with self._cache.lock:
             behind: bool | None = False
-            if elapsed >= self._ask_at:
+            if elapsed >= self.ask_at:
                 behind = self._store.changed_behind_pulse()
                 if behind is None:
                     return False
-                self._pulse = self._store.pulse  # the store may have had to map it anew
-            pulse = self._pulse[0]
-            if (behind or pulse != self._seen) and not self._read_log():
+                self.pulse = self._store.pulse  # the store may have had to map it anew
+            pulse = self.pulse[0]
+            if (behind or pulse != self.seen) and not self._read_log():
                 # The store said "changed" and will not say it again: ask at the next check too.
-                self._seen = None
+                self.seen = None
                 return False
-            self._seen = pulse
-            self._ask_at = elapsed + BACKSTOP_S
+            self.seen = pulse
+            self.ask_at = elapsed + BACKSTOP_S
         return True
 
     def _read_log(self) -> bool:
@@ -86,14 +102,3 @@ class Watch:
             self._cache.apply(tail.changes)
         self._applied, self._epoch = tail.head, tail.epoch
         return True
-
-
-class Shut:
-    """Stands in for a watch while there is nothing to watch: every check raises *fault*."""
-
-    def __init__(self, fault: CoatcheckError) -> None:
-        self._fault = fault
-
-    def is_sure(self, elapsed: float) -> bool:
-        """Raise."""
-        raise self._fault

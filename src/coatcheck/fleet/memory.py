@@ -1,0 +1,139 @@
+"""
+What one process knows: sessions, activity, and whether it may be trusted. Floor 3; may import: floors 0 to 2.
+
+The life of a check is here, from top to bottom: :meth:`Memory.recall` answers from memory, :meth:`Memory.ask` goes to
+the store.
+
+Rules of this module:
+
+1. First whether memory may be trusted, then memory.
+2. "Expired" is final from memory, since the absolute end never moves. "Idle" is final only from the store's row:
+   another process may have seen the session since.
+3. Nothing here waits, but for the store.
+"""
+
+from __future__ import annotations
+
+from coatcheck.clock import Clock
+from coatcheck.decide import lifetime
+from coatcheck.errors import CoatcheckError
+from coatcheck.fleet.cache import Cache, Entry, Fill
+from coatcheck.fleet.reader import Reader
+from coatcheck.fleet.seen import SeenAt
+from coatcheck.fleet.unstored import Unstored
+from coatcheck.fleet.upkeep import Upkeep
+from coatcheck.fleet.watch import Watch
+from coatcheck.policy import Policy
+from coatcheck.records import Digest, Ended, Reason, Record, Refused, Session
+from coatcheck.stores.base import EmbeddedStore
+
+_UNKNOWN, _EXPIRED = Refused(Reason.UNKNOWN), Refused(Reason.EXPIRED)
+
+
+class Memory:
+    """
+    The memory of one engine. It answers between :meth:`start` and :meth:`shut`.
+
+    Attributes:
+        seen: Activity on its way to the store. unstored: started sessions that are not there yet.
+
+        upkeep: What happens by itself.
+    """
+
+    def __init__(self, store: EmbeddedStore, clock: Clock, policy: Policy) -> None:
+        self._store = store
+        self._clock = clock
+        self._elapsed = clock.elapsed
+        self._now = 0
+        self._policy = policy
+        self._cache = Cache(policy.cached_sessions)
+        self._entries = self._cache.entries
+        self._watch = Watch(store, self._cache)
+
+    def start(self) -> None:
+        """Begin, with nothing in memory. Needs a running event loop and an open store."""
+        self._now = self._clock.now()
+        self._cache.drop()
+        self._watch.start()
+        self._reader = Reader(self._store, self._cache, self._watch, self._clock, self._entry)
+        self.seen = SeenAt(self._store, self._cache)
+        self.unstored = Unstored(self._store)
+        self.upkeep = Upkeep(self._store, self.seen, self._clock, interval_s=self._policy.seen_interval_s)
+        self.upkeep.start()
+
+    def shut(self, fault: CoatcheckError) -> None:
+        """From now on raise *fault* at every check."""
+        self._watch.stop(fault)
+
+    def recall(self, digest: Digest, touch: bool = True) -> Session | Refused | None:
+        """Answer from memory; None when only the store can tell."""
+        elapsed, watch = self._elapsed(), self._watch
+        # Watch.is_sure(), written out: this runs at every request. The calendar is read along with the store, every
+        # BACKSTOP_S, and not at every check: it only counts whole seconds.
+        if elapsed >= watch.ask_at or watch.pulse[0] != watch.seen:
+            if not watch.catch_up(elapsed):
+                return None
+            self._now = self._clock.now()
+        entry = self._entries.get(digest)
+        if entry is None or elapsed >= entry.reread_at:
+            return None
+        now, session = self._now, entry.session
+        if now >= entry.ends_at:
+            return _EXPIRED
+        if now >= session.seen_at + entry.idle_s:
+            return None
+        return self.seen.touch(entry, now) if touch and now > session.seen_at else session
+
+    async def ask(self, digest: Digest, touch: bool) -> Session | Refused:
+        """
+        Answer from the store, and remember what it says.
+
+        Raises:
+            StoreUnavailable: It does not answer.
+        """
+        found = await self._reader.read(digest)
+        if found is None:
+            return self._ask_unstored(digest, touch)
+        if isinstance(found, Ended):
+            return Refused(found.reason)
+        now, session = self._clock.now(), found.session
+        reason = lifetime.judge(session, now=now, policy=self._policy)
+        if reason is not None:
+            return Refused(reason)
+        return self.seen.touch(found, now) if touch and now > session.seen_at else session
+
+    def why_over(self, session: Session) -> Reason | None:
+        """Return why *session*, just read from the store, is over; None while it lives."""
+        return lifetime.judge(self.seen.overlay(session), now=self._clock.now(), policy=self._policy)
+
+    def begin_write(self) -> Fill:
+        """Note that a new session is about to be written, to be kept as it is: a fill like any other."""
+        self._watch.is_sure(self._clock.elapsed())
+        return self._cache.begin()
+
+    def keep_written(self, fill: Fill, record: Record) -> None:
+        """Keep what was written, unless a change has named it since :meth:`begin_write`."""
+        self._cache.keep(fill, record.digest, self._entry(record.session))
+
+    def end_write(self, fill: Fill) -> None:
+        """Whatever came of it, the write is over."""
+        self._cache.end(fill)
+
+    def _ask_unstored(self, digest: Digest, touch: bool) -> Session | Refused:
+        session = self.unstored.session(digest)
+        if session is None:
+            return _UNKNOWN
+        now = self._clock.now()
+        reason = lifetime.judge(session, now=now, policy=self._policy)
+        if reason is not None:
+            return Refused(reason)
+        return self.unstored.touch(session.sid, now) if touch else session
+
+    def _entry(self, session: Session) -> Entry:
+        session = self.seen.overlay(session)
+        return Entry(
+            session,
+            ends_at=lifetime.ends_at(session, self._policy),
+            idle_s=lifetime.idle_s(session, self._policy),
+            reread_at=self._clock.elapsed() + self._policy.reread_s,
+        )
