@@ -64,7 +64,7 @@ def frozen(value: Any) -> Any:
     return value
 
 
-_NOTHING = FrozenDict()
+NOTHING = FrozenDict()
 
 
 def decode(raw: bytes) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def decode(raw: bytes) -> dict[str, Any]:
 
 def decode_frozen(raw: bytes) -> FrozenDict:
     """Return the JSON object *raw*, read-only."""
-    return _NOTHING if raw == b"{}" else frozen(_decode(raw))
+    return NOTHING if raw == b"{}" else frozen(_decode(raw))
 
 
 def checked(value: Mapping[str, Any], *, field: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ SESSION = (
     "sid, sub, claims, amr, created_at, auth_time, seen_at, expires_at, idle_s, persistent, ip, user_agent, version"
 )
 RECORD = f"{SESSION}, digest, data"
-_MARKS = ", ".join("?" * 15)
+_INSERT = f"INSERT INTO sessions ({RECORD}) VALUES ({', '.join('?' * 15)})"
 _LIVE = "id > (SELECT bar FROM meta)"
 _amr = msgspec.json.Decoder(tuple[str, ...])
 
@@ -83,16 +83,16 @@ class Steps:
         self._connection = connection
         self.moved = False
 
-    def create(self, record: Record, generation: int | None, most: int, stamp: Stamp) -> int | Moved:
+    def create(self, record: Record, generation: int | None, most: int, stamp: Stamp) -> Moved | None:
         sub = record.session.sub
         if self._has_moved(sub, generation):
             return MOVED
         try:
-            self._do(f"INSERT INTO sessions ({RECORD}) VALUES ({_MARKS})", _columns(record))
+            self._do(_INSERT, _columns(record))
         except apsw.ConstraintError:
             raise AlreadyExists("a session with this token or sid exists") from None
         self._end_surplus(sub, record.session.sid, most, stamp)
-        return self._head()
+        return None
 
     def renew(self, old: Digest, record: Record, generation: int | None, most: int, stamp: Stamp) -> int | Moved | None:
         session = record.session
@@ -209,7 +209,7 @@ class Steps:
         return owner
 
     def _end_surplus(self, sub: str | None, newest: str, most: int, stamp: Stamp) -> None:
-        if sub is None:
+        if sub is None or self._do("SELECT count(*) FROM sessions WHERE sub = ?", (sub,)).get <= most:
             return
         select = f"SELECT digest, sid, sub FROM sessions WHERE sub = ? AND sid <> ? AND {_LIVE} ORDER BY id DESC"
         surplus = self._do(f"{select} LIMIT -1 OFFSET ?", (sub, newest, most - 1)).fetchall()

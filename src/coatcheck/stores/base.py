@@ -75,9 +75,9 @@ class Store(Protocol):
     async def close(self) -> None:
         """Finish what was accepted and let go of everything. Calling it again does nothing."""
 
-    async def create(self, record: Record, *, generation: int | None, most: int, stamp: Stamp) -> int | Moved:
+    async def create(self, record: Record, *, generation: int | None, most: int, stamp: Stamp) -> Moved | None:
         """
-        Add *record*. Return the head of the log.
+        Add *record*.
 
         Of the subject's sessions more than *most*, the oldest are ended (and announced) in the same step.
 

@@ -32,6 +32,7 @@ class MemoryStore:
         self._lock = threading.Lock()
         self._rows: dict[str, Record] = {}  # by sid, the oldest first
         self._sids: dict[Digest, str] = {}
+        self._subjects: dict[str, dict[str, None]] = {}  # sub -> its sids, the oldest first
         self._ended: dict[Digest, tuple[Ended, int]] = {}
         self._owners: dict[str, tuple[str | None, int]] = {}  # sid -> whose it was, of sessions that ended
         self._generations: dict[str, int] = {}
@@ -83,16 +84,15 @@ class MemoryStore:
 
     # --- writing ---
 
-    async def create(self, record: Record, *, generation: int | None, most: int, stamp: Stamp) -> int | Moved:
+    async def create(self, record: Record, *, generation: int | None, most: int, stamp: Stamp) -> Moved | None:
         sub = record.session.sub
         if sub is not None and generation is not None and generation != await self.generation(sub):
             return MOVED
         if record.session.sid in self._rows or record.digest in self._sids:
             raise AlreadyExists("a session with this token or sid exists")
-        self._rows[record.session.sid] = record
-        self._sids[record.digest] = record.session.sid
+        self._put(record)
         self._end_surplus(sub, record.session.sid, most, stamp)
-        return self._head
+        return None
 
     async def renew(
         self, old: Digest, record: Record, *, generation: int | None, most: int, stamp: Stamp
@@ -104,8 +104,7 @@ class MemoryStore:
         if self._sids.get(old) != sid or row is None or row.session.version != record.session.version - 1:
             return None
         self._forget_token(old, Reason.RENEWED, stamp)
-        self._rows[sid] = replace(record, data=row.data)
-        self._sids[record.digest] = sid
+        self._put(replace(record, data=row.data))
         self._append(Kind.RENEWED, [sid], stamp)
         self._end_surplus(sub, sid, most, stamp)
         return self._head
@@ -148,6 +147,7 @@ class MemoryStore:
         for digest in list(self._sids):
             self._forget_token(digest, Reason.REVOKED, stamp)
         self._rows.clear()
+        self._subjects.clear()
         self._epoch += 1
         return self._append(Kind.EVERYONE, [None], stamp)
 
@@ -168,7 +168,8 @@ class MemoryStore:
             if now >= min(record.session.expires_at, record.session.seen_at + record.session.idle_s)
         ][:limit]
         for record in over:
-            del self._rows[record.session.sid], self._sids[record.digest]
+            self._take(record.session.sid)
+            del self._sids[record.digest]
         tokens = [digest for digest, (_, until) in self._ended.items() if now >= until][:limit]
         for digest in tokens:
             del self._ended[digest]
@@ -179,7 +180,23 @@ class MemoryStore:
     # --- steps ---
 
     def _of(self, sub: str | None) -> list[Record]:
-        return [record for record in self._rows.values() if record.session.sub == sub]
+        return [self._rows[sid] for sid in self._subjects.get(sub, ())] if sub is not None else []
+
+    def _put(self, record: Record) -> None:
+        session = record.session
+        self._rows[session.sid] = record
+        self._sids[record.digest] = session.sid
+        if session.sub is not None:
+            self._subjects.setdefault(session.sub, {})[session.sid] = None
+
+    def _take(self, sid: str) -> Record | None:
+        record = self._rows.pop(sid, None)
+        if record is not None and record.session.sub is not None:
+            mine = self._subjects[record.session.sub]
+            del mine[sid]
+            if not mine:
+                del self._subjects[record.session.sub]
+        return record
 
     def _end_surplus(self, sub: str | None, newest: str, most: int, stamp: Stamp) -> None:
         if sub is None:
@@ -190,7 +207,7 @@ class MemoryStore:
 
     def _end(self, sids: list[str], kind: Kind, stamp: Stamp) -> int:
         for sid in sids:
-            record = self._rows.pop(sid, None)
+            record = self._take(sid)
             if record is not None:
                 self._owners[sid] = (record.session.sub, stamp.forget_token)
                 self._forget_token(record.digest, Reason.REVOKED, stamp)

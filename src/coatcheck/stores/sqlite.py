@@ -218,7 +218,7 @@ class SQLiteStore:
 
     # --- writing ---
 
-    async def create(self, record: Record, *, generation: int | None, most: int, stamp: Stamp) -> int | Moved:
+    async def create(self, record: Record, *, generation: int | None, most: int, stamp: Stamp) -> Moved | None:
         return await self._durably(self._steps.create, record, generation, most, stamp)
 
     async def renew(
