@@ -31,6 +31,7 @@ _Waiting = tuple[Step, "asyncio.Future[Any]", asyncio.AbstractEventLoop]
 _Outcome = tuple["asyncio.Future[Any]", Any, BaseException | None]
 
 MOST_WAITING = 10_000
+_CLOSED = "the store is closed"
 
 
 class _Undo(Exception):
@@ -54,14 +55,16 @@ class GroupWriter:
         self._connection = connection
         self._committed = committed
         self._most = most
-        self._waiting: SimpleQueue[_Waiting | None] = SimpleQueue()
+        self._gathering: list[_Waiting] = []
+        self._handed: SimpleQueue[list[_Waiting] | None] = SimpleQueue()
+        self._backlog = 0
         self._stopped = False
         self._thread = threading.Thread(target=self._work, name="coatcheck-sqlite", daemon=True)
         self._thread.start()
 
     async def run(self, step: Callable[[], T]) -> T:
         """
-        Run *step* in the next group; return what it returned once it is on disk.
+        Run *step* in the next group; return what it returned once it is on disk. For callers of one event loop.
 
         A caller that is cancelled while it waits does not undo its step.
 
@@ -69,45 +72,58 @@ class GroupWriter:
             StoreUnavailable: The group could not be committed, or too many are waiting.
         """
         if self._stopped:
-            raise NotOpen("the store is closed")
-        if self._waiting.qsize() >= MOST_WAITING:
+            raise NotOpen(_CLOSED)
+        if self._backlog >= MOST_WAITING:
             raise StoreUnavailable(f"SQLite: {MOST_WAITING} writes are waiting already")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._waiting.put((step, future, loop))
-        return await future
+        if not self._gathering:
+            # Handed over when this turn of the loop is over: those who were woken together commit together. Handed
+            # over at once, the first of them would get a group, and a sync, of its own.
+            loop.call_soon(self._hand_over)
+        self._gathering.append((step, future, loop))
+        self._backlog += 1
+        try:
+            return await future
+        finally:
+            self._backlog -= 1
+
+    def _hand_over(self) -> None:
+        group, self._gathering = self._gathering, []
+        if self._stopped:
+            _tell([(future, None, NotOpen(_CLOSED)) for _, future, _ in group])
+        else:
+            self._handed.put(group)
 
     def stop(self) -> None:
-        """Finish what is waiting, then end the thread."""
+        """Finish what was handed over, then end the thread."""
         self._stopped = True
-        self._waiting.put(None)
+        self._handed.put(None)
         self._thread.join()
 
     def _work(self) -> None:
-        while group := self._next_group():
+        waiting: list[_Waiting] = []
+        while self._take_more(waiting):
+            group, waiting = waiting[: self._most], waiting[self._most :]
             outcomes = self._commit(group)
-            # One wake-up per event loop and group; a wake-up per caller would cost more than its write.
-            for loop in {id(loop): loop for _, _, loop in group}.values():
-                mine = [outcome for outcome, (_, _, its) in zip(outcomes, group, strict=True) if its is loop]
-                try:
-                    loop.call_soon_threadsafe(_tell, mine)
-                except RuntimeError:
-                    continue  # that loop is closed: nobody is left to hear
-
-    def _next_group(self) -> list[_Waiting]:
-        group: list[_Waiting] = []
-        waiting = self._waiting.get()
-        while waiting is not None:
-            group.append(waiting)
-            if len(group) == self._most:
-                return group
+            loop = group[0][2]
             try:
-                waiting = self._waiting.get_nowait()
-            except Empty:
-                return group
-        if group:
-            self._waiting.put(None)  # the last group first; then the sign to stop is met again
-        return group
+                # One wake-up for all of them: one for each would cost more than their writes.
+                loop.call_soon_threadsafe(_tell, outcomes)
+            except RuntimeError:
+                continue  # the loop is closed: nobody is left to hear
+
+    def _take_more(self, waiting: list[_Waiting]) -> bool:
+        """Add to *waiting* what was handed over; wait for something if it is empty. False: nothing is left to do."""
+        try:
+            handed = self._handed.get(block=not waiting)
+            while handed is not None:
+                waiting.extend(handed)
+                handed = self._handed.get_nowait()
+            self._handed.put(None)  # to be met again when everything before it is done
+        except Empty:
+            return True
+        return bool(waiting)
 
     def _commit(self, group: list[_Waiting]) -> list[_Outcome]:
         try:

@@ -1,0 +1,88 @@
+"""The documentation keeps up with the code, or the build is red."""
+
+import dataclasses
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+import coatcheck
+from coatcheck import Coatcheck, CoatcheckError, CookiePolicy, CsrfPolicy, Policy, Reason, Receipt, Session, errors
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
+
+
+def page(name):
+    """The text of a page below docs."""
+    return (ROOT / "docs" / name).read_text()
+
+
+@pytest.mark.parametrize("part", [Policy, CookiePolicy, CsrfPolicy])
+def test_every_setting_is_documented(part):
+    """Each field has a row on the policy page, and a sentence in its class."""
+    text = page("reference/policy.md")
+    for field in dataclasses.fields(part):
+        assert f"`{field.name}`" in text
+        assert re.search(rf"\b{field.name}: ", inspect.getdoc(part)), field.name
+
+
+def test_every_refusal_is_documented():
+    """Each reason that can be met stands on the errors page."""
+    text = page("reference/errors.md")
+    assert [reason.value for reason in Reason if f"`{reason.value}`" not in text] == []
+
+
+def test_every_error_is_documented():
+    """Each exception has its own stable code, and both stand on the errors page."""
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, CoatcheckError)]
+    text = page("reference/errors.md")
+    assert [
+        kind.__name__ for kind in kinds if f"| `{kind.__name__}` | `{kind.code}` | {kind.http_status}" not in text
+    ] == []
+    assert len({kind.code for kind in kinds}) == len(kinds)
+    assert [kind.__name__ for kind in kinds if kind.__name__ not in coatcheck.__all__] == []
+
+
+def test_every_method_is_documented():
+    """Each public method of the engine, and each field of what it returns, stands on the engine page."""
+    text = page("reference/engine.md")
+    hidden = {"open", "close", "derived_keys"}
+    methods = [name for name in vars(Coatcheck) if not name.startswith("_") and name not in hidden]
+    assert [name for name in methods if name not in text] == []
+    fields = [*Session.__struct_fields__, *Receipt.__struct_fields__]
+    assert [name for name in fields if f"`{name}`" not in text] == []
+
+
+def test_every_public_name_says_what_it_is():
+    """No public class, function or method is without a docstring."""
+    for name in coatcheck.__all__:
+        thing = getattr(coatcheck, name)
+        if inspect.isclass(thing):
+            assert inspect.getdoc(thing), name
+            for method, function in inspect.getmembers(thing, inspect.isfunction):
+                assert method.startswith("_") or inspect.getdoc(function), f"{name}.{method}"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(path):
+    """A link inside the repository leads to a file that is there."""
+    links = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", path.read_text())
+    assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+def test_the_version_is_one():
+    """The package, its metadata and the changelog agree."""
+    assert f'version = "{coatcheck.__version__}"' in (ROOT / "pyproject.toml").read_text()
+    assert re.search(
+        r"^## (Unreleased|" + re.escape(coatcheck.__version__) + r")", (ROOT / "CHANGELOG.md").read_text(), re.M
+    )
+
+
+def test_the_readme_names_the_two_commands():
+    """A stranger finds `make serve` and `make test`, and the Makefile knows them."""
+    readme, makefile = (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()
+    for target in ("serve", "test"):
+        assert f"make {target}" in readme
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
