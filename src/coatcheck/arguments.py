@@ -29,6 +29,18 @@ def subject(sub: Any) -> str:
     return sub
 
 
+def is_sid(text: Any) -> bool:
+    """Say whether *text* could be a ``sid`` at all. What could not is unknown, and never reaches a store."""
+    return isinstance(text, str) and 1 <= len(text) <= SUBJECT_LONGEST and text.isprintable()
+
+
+def sid(text: Any, field: str) -> str:
+    """Return *text*; refuse what could not be a ``sid``."""
+    if not is_sid(text):
+        raise InvalidInput(field, "is not a sid", "give the sid of a Session")
+    return str(text)
+
+
 def claims(given: Mapping[str, Any] | None) -> FrozenDict:
     """Return *given* as read-only JSON of at most 8 KiB."""
     if given is None:

@@ -27,7 +27,7 @@ from coatcheck.decide import begin
 from coatcheck.errors import CoatcheckError, ConfigError, Forked, InvalidInput, NotOpen
 from coatcheck.fleet.memory import Memory
 from coatcheck.http import cookie
-from coatcheck.policy import EVERYDAY, Policy, check_origin
+from coatcheck.policy import EVERYDAY, Policy, check_issuer
 from coatcheck.records import (
     Device,
     Digest,
@@ -71,7 +71,7 @@ class Coatcheck:
 
         policy: How long sessions live and who is let in at the door.
 
-        issuer: The https origin that names this service in tokens. Not needed for sessions.
+        issuer: The https URL that names this service in tokens. Not needed for sessions.
 
         secret: One or more base64url values of at least 32 bytes; the first writes, all read. Left out:
             ``COATCHECK_SECRET``, ``COATCHECK_SECRET_FILE``, else a 0600 file beside the SQLite file, else random.
@@ -94,7 +94,7 @@ class Coatcheck:
         if not isinstance(policy, Policy):
             raise ConfigError("policy", f"is {type(policy).__name__}", "give a Policy, such as coatcheck.CAREFUL")
         if issuer is not None:
-            check_origin(issuer, setting="issuer")
+            check_issuer(issuer)
         self.policy = policy
         self.issuer = issuer
         self._store = from_url(store)
@@ -402,6 +402,8 @@ class Coatcheck:
     async def data(self, sid: str) -> dict[str, Any] | Refused:
         """Return the session's data, a copy of the caller's own."""
         self._check_open()
+        if not arguments.is_sid(sid):
+            return _UNKNOWN
         record = self._memory.unstored.get(sid) or await self._store.load_sid(sid)
         if record is None:
             return _UNKNOWN
@@ -424,6 +426,8 @@ class Coatcheck:
         """
         self._check_open()
         change, gone = checked(set or {}, field="set"), checked_keys(unset, field="unset")
+        if not arguments.is_sid(sid):
+            return _UNKNOWN
         stamp = self._stamp()
         await self._memory.unstored.store(sid, stamp)
         position = await self._store.change_data(sid, change, gone, limit=self.policy.data_bytes, stamp=stamp)
@@ -448,7 +452,9 @@ class Coatcheck:
         """
         self._check_open()
         note = arguments.note(reason)
-        await self._memory.unstored.discard(sid)
+        if of is not None and not arguments.is_sid(sid):
+            return _UNKNOWN
+        await self._memory.unstored.discard(arguments.sid(sid, "sid"))
         position = await self._store.end(sid, of=of, kind=Kind.REVOKED, note=note, stamp=self._stamp())
         if position is None:
             return _UNKNOWN
@@ -459,7 +465,8 @@ class Coatcheck:
         """End all sessions of *sub*, but the one with the ``sid`` *keep*. Sign-ins under way are refused."""
         self._check_open()
         note = arguments.note(reason)
-        position = await self._store.end_subject(arguments.subject(sub), keep=keep, note=note, stamp=self._stamp())
+        kept = None if keep is None else arguments.sid(keep, "keep")
+        position = await self._store.end_subject(arguments.subject(sub), keep=kept, note=note, stamp=self._stamp())
         log.info("sessions of a subject revoked", extra={"sub": sub, "reason": note})
         return self._in_force(position)
 

@@ -61,6 +61,20 @@ def check_origin(origin: str, *, setting: str) -> str:
     return origin
 
 
+def check_issuer(issuer: str) -> str:
+    """
+    Return *issuer* when it is an https URL without query and fragment (RFC 8414, section 2); loopback may be http.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    split = urlsplit(issuer) if isinstance(issuer, str) else urlsplit("")
+    if split.query or split.fragment or issuer != split.geturl():
+        raise ConfigError("issuer", "has a query or a fragment, or is no URL", "write https://auth.example.com")
+    check_origin(f"{split.scheme}://{split.netloc}", setting="issuer")
+    return issuer
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CookiePolicy:
     """

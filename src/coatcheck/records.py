@@ -150,7 +150,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
         nodes: Processes that had to say that they applied it. 0 on an embedded store, whose readers ask before every
             check and need not be waited for.
 
-        waited_s: Seconds from the commit until nobody accepted the old state any more.
+        waited_s: Seconds waited for them after the commit; 0 where there is nobody to wait for.
     """
 
     position: int

@@ -25,7 +25,7 @@ SESSION = (
 )
 RECORD = f"{SESSION}, digest, data"
 _INSERT = f"INSERT INTO sessions ({RECORD}) VALUES ({', '.join('?' * 15)})"
-_LIVE = "id > (SELECT bar FROM meta)"
+LIVE = "id > (SELECT bar FROM meta)"
 _amr = msgspec.json.Decoder(tuple[str, ...])
 
 
@@ -101,7 +101,7 @@ class Steps:
         columns = [name for name in RECORD.split(", ") if name != "data"]
         changed = self._do(
             f"UPDATE sessions SET ({', '.join(columns)}) = ({', '.join('?' * len(columns))}) "
-            f"WHERE digest = ? AND sid = ? AND version = ? AND {_LIVE} RETURNING id",
+            f"WHERE digest = ? AND sid = ? AND version = ? AND {LIVE} RETURNING id",
             (*_columns(record)[:-1], old, session.sid, session.version - 1),
         ).fetchall()
         if not changed:
@@ -112,7 +112,7 @@ class Steps:
         return self._head()
 
     def change_claims(self, sub: str, change: Mapping[str, Any], unset: Sequence[str], limit: int, stamp: Stamp) -> int:
-        rows = self._do(f"SELECT id, sid, claims FROM sessions WHERE sub = ? AND {_LIVE}", (sub,)).fetchall()
+        rows = self._do(f"SELECT id, sid, claims FROM sessions WHERE sub = ? AND {LIVE}", (sub,)).fetchall()
         news = [
             (fitted(merged(decode(claims), change, unset), limit=limit, field="claims"), ident)
             for ident, _, claims in rows
@@ -124,7 +124,7 @@ class Steps:
     def change_data(
         self, sid: str, change: Mapping[str, Any], unset: Sequence[str], limit: int, stamp: Stamp
     ) -> int | None:
-        raw = self._do(f"SELECT data FROM sessions WHERE sid = ? AND {_LIVE}", (sid,)).get
+        raw = self._do(f"SELECT data FROM sessions WHERE sid = ? AND {LIVE}", (sid,)).get
         if raw is None:
             return None
         fresh = fitted(merged(decode(raw), change, unset), limit=limit, field="set")
@@ -140,7 +140,7 @@ class Steps:
 
     def end_subject(self, sub: str, keep: str | None, note: str, stamp: Stamp) -> int:
         self._raise_generation(sub)
-        select = f"SELECT digest, sid, sub FROM sessions WHERE sub = ? AND sid IS NOT ? AND {_LIVE}"
+        select = f"SELECT digest, sid, sub FROM sessions WHERE sub = ? AND sid IS NOT ? AND {LIVE}"
         rows = self._do(select, (sub, keep)).fetchall()
         self._end(rows, note, stamp)
         return self._append(Kind.REVOKED, [sid for _, sid, _ in rows], stamp)
@@ -211,7 +211,7 @@ class Steps:
     def _end_surplus(self, sub: str | None, newest: str, most: int, stamp: Stamp) -> None:
         if sub is None or self._do("SELECT count(*) FROM sessions WHERE sub = ?", (sub,)).get <= most:
             return
-        select = f"SELECT digest, sid, sub FROM sessions WHERE sub = ? AND sid <> ? AND {_LIVE} ORDER BY id DESC"
+        select = f"SELECT digest, sid, sub FROM sessions WHERE sub = ? AND sid <> ? AND {LIVE} ORDER BY id DESC"
         surplus = self._do(f"{select} LIMIT -1 OFFSET ?", (sub, newest, most - 1)).fetchall()
         if surplus:
             self._end(surplus, "too many sessions", stamp)

@@ -32,13 +32,12 @@ from coatcheck.errors import CoatcheckError, Forked, NotOpen, StoreUnavailable
 from coatcheck.records import Change, Digest, Ended, Kind, Reason, Record, Session, Tail
 from coatcheck.stores import _sqlite_file as file
 from coatcheck.stores._sqlite_pulse import Pulse
-from coatcheck.stores._sqlite_steps import RECORD, Steps, record_of, session_of
+from coatcheck.stores._sqlite_steps import LIVE, RECORD, Steps, record_of, session_of
 from coatcheck.stores._sqlite_writer import GroupWriter
 from coatcheck.stores.base import Moved, Seen, Stamp
 
 T = TypeVar("T")
 _RETRY_S = 0.002
-_LIVE = "JOIN meta ON sessions.id > meta.bar"
 
 
 class SQLiteStore:
@@ -142,12 +141,12 @@ class SQLiteStore:
         return await self._patiently(functools.partial(self._load, digest))
 
     async def load_sid(self, sid: str) -> Record | None:
-        select = f"SELECT {RECORD} FROM sessions {_LIVE} WHERE sid = ?"
+        select = f"SELECT {RECORD} FROM sessions WHERE sid = ? AND {LIVE}"
         row = await self._patiently(lambda: self._read.execute(select, (sid,)).fetchone())
         return None if row is None else record_of(row)
 
     async def load_subject(self, sub: str) -> list[Session]:
-        select = f"SELECT {RECORD} FROM sessions {_LIVE} WHERE sub = ? ORDER BY sessions.id DESC"
+        select = f"SELECT {RECORD} FROM sessions WHERE sub = ? AND {LIVE} ORDER BY id DESC"
         return [session_of(row) for row in await self._patiently(lambda: self._read.execute(select, (sub,)).fetchall())]
 
     async def generation(self, sub: str) -> int:
@@ -179,7 +178,7 @@ class SQLiteStore:
         return bool(changed)
 
     def _load(self, digest: Digest) -> Record | Ended | None:
-        select = f"SELECT {RECORD}, sessions.id > meta.bar FROM sessions, meta WHERE digest = ?"
+        select = f"SELECT {RECORD}, {LIVE} FROM sessions WHERE digest = ?"
         row = self._read.execute(select, (digest,)).fetchone()
         if row is not None:
             return record_of(row) if row[-1] else Ended(Reason.REVOKED)
