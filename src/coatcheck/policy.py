@@ -68,8 +68,12 @@ def check_issuer(issuer: str) -> str:
     Raises:
         ConfigError: It is not.
     """
-    split = urlsplit(issuer) if isinstance(issuer, str) else urlsplit("")
-    if split.query or split.fragment or issuer != split.geturl():
+    try:
+        split = urlsplit(issuer if isinstance(issuer, str) else "")
+        is_plain = not split.query and not split.fragment and issuer == split.geturl()
+    except ValueError:
+        is_plain = False
+    if not is_plain:
         raise ConfigError("issuer", "has a query or a fragment, or is no URL", "write https://auth.example.com")
     check_origin(f"{split.scheme}://{split.netloc}", setting="issuer")
     return issuer

@@ -35,12 +35,13 @@ def new_session(
     persistent: bool = True,
 ) -> Session:
     """Return a session that begins at *now*, signed in if it has a subject."""
-    idle, absolute = lifetimes(
-        policy, idle_s=arguments.whole(idle_s, "idle_s"), absolute_s=arguments.whole(absolute_s, "absolute_s")
-    )
+    idle, absolute = policy.idle_s, policy.absolute_s
+    if idle_s is not None or absolute_s is not None:
+        asked = {"idle_s": arguments.whole(idle_s, "idle_s"), "absolute_s": arguments.whole(absolute_s, "absolute_s")}
+        idle, absolute = lifetimes(policy, **asked)
     return Session(
         sid=sid,
-        sub=None if sub is None else arguments.subject(sub),
+        sub=sub,
         claims=arguments.claims(claims),
         amr=arguments.methods(amr),
         created_at=now,

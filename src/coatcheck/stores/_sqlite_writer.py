@@ -62,14 +62,14 @@ class GroupWriter:
         self._thread = threading.Thread(target=self._work, name="coatcheck-sqlite", daemon=True)
         self._thread.start()
 
-    async def run(self, step: Callable[[], T]) -> T:
+    def submit(self, step: Callable[[], T]) -> asyncio.Future[T]:
         """
-        Run *step* in the next group; return what it returned once it is on disk. For callers of one event loop.
+        Have *step* run in the next group; the future has what it returned once it is on disk.
 
-        A caller that is cancelled while it waits does not undo its step.
+        For callers of one event loop. A caller that is cancelled while it waits does not undo its step.
 
         Raises:
-            StoreUnavailable: The group could not be committed, or too many are waiting.
+            StoreUnavailable: Too many are waiting. The future raises it when the group could not be committed.
         """
         if self._stopped:
             raise NotOpen(_CLOSED)
@@ -83,15 +83,12 @@ class GroupWriter:
             loop.call_soon(self._hand_over)
         self._gathering.append((step, future, loop))
         self._backlog += 1
-        try:
-            return await future
-        finally:
-            self._backlog -= 1
+        return future
 
     def _hand_over(self) -> None:
         group, self._gathering = self._gathering, []
         if self._stopped:
-            _tell([(future, None, NotOpen(_CLOSED)) for _, future, _ in group])
+            self._tell([(future, None, NotOpen(_CLOSED)) for _, future, _ in group])
         else:
             self._handed.put(group)
 
@@ -109,7 +106,7 @@ class GroupWriter:
             loop = group[0][2]
             try:
                 # One wake-up for all of them: one for each would cost more than their writes.
-                loop.call_soon_threadsafe(_tell, outcomes)
+                loop.call_soon_threadsafe(self._tell, outcomes)
             except RuntimeError:
                 continue  # the loop is closed: nobody is left to hear
 
@@ -161,12 +158,12 @@ class GroupWriter:
             except apsw.Error:
                 return  # undone already; the next BEGIN will tell if anything is still wrong
 
-
-def _tell(outcomes: list[_Outcome]) -> None:
-    for future, result, error in outcomes:
-        if future.done():
-            continue  # its caller was cancelled
-        if error is None:
-            future.set_result(result)
-        else:
-            future.set_exception(error)
+    def _tell(self, outcomes: list[_Outcome]) -> None:
+        self._backlog -= len(outcomes)
+        for future, result, error in outcomes:
+            if future.done():
+                continue  # its caller was cancelled
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)

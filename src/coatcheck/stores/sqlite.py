@@ -218,41 +218,41 @@ class SQLiteStore:
     # --- writing ---
 
     async def create(self, record: Record, *, generation: int | None, most: int, stamp: Stamp) -> Moved | None:
-        return await self._durably(self._steps.create, record, generation, most, stamp)
+        return await self._submit(self._steps.create, record, generation, most, stamp)
 
     async def renew(
         self, old: Digest, record: Record, *, generation: int | None, most: int, stamp: Stamp
     ) -> int | Moved | None:
-        return await self._durably(self._steps.renew, old, record, generation, most, stamp)
+        return await self._submit(self._steps.renew, old, record, generation, most, stamp)
 
     async def change_claims(
         self, sub: str, change: Mapping[str, Any], unset: Sequence[str], *, limit: int, stamp: Stamp
     ) -> int:
-        return await self._durably(self._steps.change_claims, sub, change, unset, limit, stamp)
+        return await self._submit(self._steps.change_claims, sub, change, unset, limit, stamp)
 
     async def change_data(
         self, sid: str, change: Mapping[str, Any], unset: Sequence[str], *, limit: int, stamp: Stamp
     ) -> int | None:
-        return await self._durably(self._steps.change_data, sid, change, unset, limit, stamp)
+        return await self._submit(self._steps.change_data, sid, change, unset, limit, stamp)
 
     async def end(self, sid: str, *, of: str | None, kind: Kind, note: str, stamp: Stamp) -> int | None:
-        return await self._durably(self._steps.end, sid, of, kind, note, stamp)
+        return await self._submit(self._steps.end, sid, of, kind, note, stamp)
 
     async def end_subject(self, sub: str, *, keep: str | None, note: str, stamp: Stamp) -> int:
-        return await self._durably(self._steps.end_subject, sub, keep, note, stamp)
+        return await self._submit(self._steps.end_subject, sub, keep, note, stamp)
 
     async def end_everyone(self, *, note: str, stamp: Stamp) -> int:
-        return await self._durably(self._steps.end_everyone, stamp)
+        return await self._submit(self._steps.end_everyone, stamp)
 
     async def touch(self, seen: Sequence[Seen]) -> list[str]:
-        return await self._durably(self._steps.touch, seen)
+        return await self._submit(self._steps.touch, seen)
 
     async def sweep(self, *, now: int, limit: int) -> int:
-        return await self._durably(self._steps.sweep, now, limit)
+        return await self._submit(self._steps.sweep, now, limit)
 
-    async def _durably(self, step: Callable[..., T], *args: Any) -> T:
+    def _submit(self, step: Callable[..., T], *args: Any) -> asyncio.Future[T]:
         self._check_usable()
-        return await self._writer.run(functools.partial(step, *args))
+        return self._writer.submit(functools.partial(step, *args))
 
     def _committed(self) -> None:
         """Runs in the writer's thread after each commit, before anybody hears of it."""
