@@ -21,6 +21,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 import tracemalloc
 from pathlib import Path
 
@@ -110,8 +111,6 @@ class FarClock:
     """A clock in the year of the sessions that :func:`fill` makes; time passes as it does."""
 
     def __init__(self):
-        import time
-
         self.elapsed = time.monotonic
 
     def now(self):
@@ -136,38 +135,29 @@ async def growth(folder, sizes):
         for size, (auth, tokens) in engines.items():
             random.shuffle(tokens)
             auth._memory._cache.drop()
-            cold_times[f"{size:,}"].append(await timed(lambda auth=auth: check_all(auth, tokens)) / len(tokens))
+            cold_times[f"{size:,}"].append(await timed(auth, tokens) / len(tokens))
             found = [timed_now(auth, tokens) for _ in range(3)]
             warm_times[f"{size:,}"].append(min(found) / len(tokens))
     for auth, _ in engines.values():
         await auth.close()
     show("A warm check, with so many sessions in the store", warm_times)
-    first, last = (min(times) for times in (list(warm_times.values())[0], list(warm_times.values())[-1]))
+    first, *_, last = (min(times) for times in warm_times.values())
     verdict(f"warm, {sizes[-1]:,} beside {sizes[0]:,} sessions", last / first, 1.3)
     show("A cold check (read from SQLite, kept in memory)", cold_times)
-    first, last = (min(times) for times in (list(cold_times.values())[0], list(cold_times.values())[-1]))
+    first, *_, last = (min(times) for times in cold_times.values())
     verdict(f"cold, {sizes[-1]:,} beside {sizes[0]:,} sessions", last / first, 1.3)
 
 
-async def check_all(auth, tokens):
-    """Check each token once."""
-    for token in tokens:
-        assert await auth.check(token)
-
-
-async def timed(action):
-    """Microseconds that *action* takes."""
-    import time
-
+async def timed(auth, tokens):
+    """Microseconds for a check of each token."""
     started = time.perf_counter()
-    await action()
+    for token in tokens:
+        await auth.check(token)
     return (time.perf_counter() - started) * 1e6
 
 
 def timed_now(auth, tokens):
     """Microseconds for a warm check of each token."""
-    import time
-
     started = time.perf_counter()
     for token in tokens:
         auth.check_now(token)
@@ -177,11 +167,6 @@ def timed_now(auth, tokens):
 async def memory_use(folder):
     """Bytes that a cached session takes, indexes included."""
     count = 20_000
-    async with Coatcheck("memory://") as auth:
-        tokens = []
-        for number in range(count):
-            signed_in = await auth.sign_in(f"user {number}", claims={"roles": ["member"]})
-            tokens.append(signed_in.token.reveal())
     store = SQLiteStore(f"{folder}/memory.db")
     await store.open()
     await store.close()
@@ -237,11 +222,13 @@ def serve(folder, name, port, store):
     command = [sys.executable, "-m", "uvicorn", f"served:{name}", "--port", str(port), "--log-level", "warning"]
     pin = ["taskset", "-c", "0"] if shutil.which("taskset") else []
     process = subprocess.Popen([*pin, *command], cwd=folder, env={**os.environ, "STORE": store})
-    for _ in range(2000):
+    until = time.monotonic() + 30
+    while process.poll() is None and time.monotonic() < until:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return process
-        process.poll()
+        time.sleep(0.02)
+    process.kill()
     raise SystemExit("uvicorn did not start")
 
 
@@ -252,14 +239,19 @@ def free_port():
         return probe.getsockname()[1]
 
 
-async def under_load(folder, *, pairs, seconds):
+async def one_token(store):
+    """Sign somebody in."""
+    async with Coatcheck(store) as auth:
+        return (await auth.sign_in("maria")).token.reveal()
+
+
+def under_load(folder, *, pairs, seconds):
     """The same Starlette application under uvicorn and wrk, with and without us, turn by turn."""
     if not shutil.which("wrk"):
         print("\nUnder uvicorn and wrk: wrk is not on this machine, left out")
         return
     store = f"sqlite:///{folder}/load.db"
-    async with Coatcheck(store) as auth:
-        token = (await auth.sign_in("maria")).token.reveal()
+    token = asyncio.run(one_token(store))
     Path(folder, "served.py").write_text(SERVED)
     ports = {name: free_port() for name in ("bare", "ours")}
     servers = [serve(folder, name, port, store) for name, port in ports.items()]
@@ -288,7 +280,7 @@ async def under_load(folder, *, pairs, seconds):
     print(f"        pairs from {min(ratios):.3f} to {max(ratios):.3f}")
 
 
-async def main():
+def main():
     """Run all of it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer rounds, 100,000 sessions at most")
@@ -298,14 +290,14 @@ async def main():
     print(f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores")
     with tempfile.TemporaryDirectory() as folder:
         if options.only in (None, "warm"):
-            await warm(folder)
+            asyncio.run(warm(folder))
         if options.only in (None, "growth"):
-            await growth(folder, sizes)
+            asyncio.run(growth(folder, sizes))
         if options.only in (None, "memory"):
-            await memory_use(folder)
+            asyncio.run(memory_use(folder))
         if options.only in (None, "load"):
-            await under_load(folder, pairs=4 if options.quick else 10, seconds=2)
+            under_load(folder, pairs=4 if options.quick else 10, seconds=2)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

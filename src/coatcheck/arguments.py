@@ -14,7 +14,7 @@ from typing import Any
 
 from coatcheck.errors import InvalidInput
 from coatcheck.records import Device
-from coatcheck.values import NOTHING, FrozenDict, checked, checked_keys, fitted, frozen
+from coatcheck.values import NOTHING, FrozenDict, checked, checked_keys, decode_frozen, fitted
 
 CLAIMS_BYTES = 8 * 1024
 SUBJECT_LONGEST = 255
@@ -45,10 +45,7 @@ def claims(given: Mapping[str, Any] | None) -> FrozenDict:
     """Return *given* as read-only JSON of at most 8 KiB."""
     if given is None:
         return NOTHING
-    ours = checked(given, field="claims")
-    fitted(ours, limit=CLAIMS_BYTES, field="claims")
-    read_only: FrozenDict = frozen(ours)
-    return read_only
+    return decode_frozen(fitted(checked(given, field="claims"), limit=CLAIMS_BYTES, field="claims"))
 
 
 def methods(amr: Iterable[str]) -> tuple[str, ...]:

@@ -64,7 +64,7 @@ class Refused(msgspec.Struct, frozen=True):
         return False
 
 
-class Device(msgspec.Struct, frozen=True, kw_only=True):
+class Device(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
     Where a session was opened, as the request told it. Hostile text: escape it where it is shown.
 
@@ -126,7 +126,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     version: int = 1
 
 
-class SignedIn(msgspec.Struct, frozen=True):
+class SignedIn(msgspec.Struct, frozen=True, gc=False):
     """
     A session and the only copy of its token.
 

@@ -20,6 +20,7 @@ from coatcheck.errors import InvalidInput
 
 _DEEPEST = 32
 _LARGEST = 2**63
+_SHARED_LONGEST, _SHARED_MOST = 256, 1024
 
 encode = msgspec.json.Encoder(order="sorted").encode
 """JSON bytes of a checked value; equal values give equal bytes."""
@@ -73,9 +74,23 @@ def decode(raw: bytes) -> dict[str, Any]:
     return value
 
 
+_shared: dict[bytes, FrozenDict] = {b"{}": NOTHING}
+
+
 def decode_frozen(raw: bytes) -> FrozenDict:
-    """Return the JSON object *raw*, read-only."""
-    return NOTHING if raw == b"{}" else frozen(_decode(raw))
+    """
+    Return the JSON object *raw*, read-only.
+
+    Equal short objects are one: claims such as ``{"roles":["member"]}`` come a hundred thousand times over.
+    """
+    known = _shared.get(raw)
+    if known is None:
+        known = frozen(_decode(raw))
+        if len(raw) <= _SHARED_LONGEST:
+            if len(_shared) >= _SHARED_MOST:
+                _shared.clear()
+            _shared[raw] = known
+    return known
 
 
 def checked(value: Mapping[str, Any], *, field: str) -> dict[str, Any]:

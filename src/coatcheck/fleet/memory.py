@@ -132,7 +132,7 @@ class Memory:
     def _entry(self, session: Session) -> Entry:
         session = self.seen.overlay(session)
         return Entry(
-            session,
+            session=session,
             ends_at=lifetime.ends_at(session, self._policy),
             idle_s=lifetime.idle_s(session, self._policy),
             reread_at=self._clock.elapsed() + self._policy.reread_s,

@@ -26,7 +26,7 @@ import msgspec
 from coatcheck.records import Digest, Ended, Kind, Record, Session, Tail
 
 
-class Stamp(msgspec.Struct, frozen=True, kw_only=True):
+class Stamp(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
     When a write happens and how long its traces are kept. Seconds UTC.
 
@@ -41,7 +41,7 @@ class Stamp(msgspec.Struct, frozen=True, kw_only=True):
     forget_token: int
 
 
-class Seen(msgspec.Struct, frozen=True):
+class Seen(msgspec.Struct, frozen=True, gc=False):
     """
     A span of activity without an idle gap, seconds UTC.
 
