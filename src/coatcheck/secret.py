@@ -180,5 +180,10 @@ def _write_once(path: Path, text: str) -> None:
             pass
         finally:
             os.unlink(draft)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # the name too must survive a power cut
+        finally:
+            os.close(folder)
     except OSError as error:
         raise StoreUnusable(f"the secret file {path} cannot be written ({error.strerror})") from None

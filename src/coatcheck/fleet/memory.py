@@ -44,15 +44,13 @@ class Memory:
         self._store = store
         self._clock = clock
         self._elapsed = clock.elapsed
-        self._now = 0
         self._policy = policy
         self._cache = Cache(policy.cached_sessions)
         self._entries = self._cache.entries
-        self._watch = Watch(store, self._cache)
+        self._watch = Watch(store, self._cache, clock)
 
     def start(self) -> None:
         """Begin, with nothing in memory. Needs a running event loop and an open store."""
-        self._now = self._clock.now()
         self._cache.drop()
         self._watch.start()
         self._reader = Reader(self._store, self._cache, self._watch, self._clock, self._entry)
@@ -70,14 +68,12 @@ class Memory:
         elapsed, watch = self._elapsed(), self._watch
         # Watch.is_sure(), written out: this runs at every request. The calendar is read along with the store, every
         # BACKSTOP_S, and not at every check: it only counts whole seconds.
-        if elapsed >= watch.ask_at or watch.pulse[0] != watch.seen:
-            if not watch.catch_up(elapsed):
-                return None
-            self._now = self._clock.now()
+        if (elapsed >= watch.ask_at or watch.pulse[0] != watch.seen) and not watch.catch_up(elapsed):
+            return None
         entry = self._entries.get(digest)
         if entry is None or elapsed >= entry.reread_at:
             return None
-        now, session = self._now, entry.session
+        now, session = watch.now, entry.session
         if now >= entry.ends_at:
             return _EXPIRED
         if now >= session.seen_at + entry.idle_s:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from coatcheck.clock import Clock
 from coatcheck.errors import CoatcheckError
 from coatcheck.fleet.cache import Cache
 from coatcheck.stores.base import EmbeddedStore
@@ -34,10 +35,14 @@ class Watch:
         pulse: The store's pulse. seen: its number when the log was last read.
 
         ask_at: :meth:`Clock.elapsed` from which the pulse alone is not enough.
+
+        now: The calendar, read along with the store: whole seconds, at most :data:`BACKSTOP_S` old while sure.
     """
 
-    def __init__(self, store: EmbeddedStore, cache: Cache) -> None:
+    def __init__(self, store: EmbeddedStore, cache: Cache, clock: Clock) -> None:
         self._store = store
+        self._clock = clock
+        self.now = 0
         self._cache = cache
         self.pulse: Sequence[int] = (0,)
         self.seen: int | None = None
@@ -89,6 +94,7 @@ class Watch:
                 self.seen = None
                 return False
             self.seen = pulse
+            self.now = self._clock.now()
             self.ask_at = elapsed + BACKSTOP_S
         return True
 

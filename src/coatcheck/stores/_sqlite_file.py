@@ -28,6 +28,8 @@ LOCK_WAIT_S = 10.0
 _SHORTEST_NAP_S, _LONGEST_NAP_S = 0.0002, 0.01
 _NETWORK = re.compile(r"nfs\d?|cifs|smb\w*|9p|afs|ceph|lustre|glusterfs|fuse\.(sshfs|glusterfs|ceph\S*|s3fs|rclone)")
 
+_OTHER = "name another file, Coatcheck makes its own"
+
 MIGRATIONS = (
     """
     CREATE TABLE meta (
@@ -85,14 +87,17 @@ MIGRATIONS = (
 )
 
 
-def prepare(name: str) -> tuple[Path, bool]:
+def prepare(path: Path, *, is_open_here: bool) -> bool:
     """
-    Return the real path of the database *name* and whether it was made just now, empty and 0600.
+    Say whether the database *path* was made just now, empty and 0600.
+
+    Args:
+        is_open_here: This process has it open already. Then the file itself is not opened and closed once more: closing
+            any handle drops all locks that the process holds on a file (POSIX), SQLite's included.
 
     Raises:
         StoreUnusable: It must not be used; says why and what to do.
     """
-    path = Path(os.path.realpath(name))
     if not path.parent.is_dir():
         raise StoreUnusable(f"there is no folder {path.parent}; make it first")
     if kind := network_file_system(path.parent):
@@ -101,11 +106,13 @@ def prepare(name: str) -> tuple[Path, bool]:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
         _check_existing(path)
-        return path, False
+        if not is_open_here:
+            _check_first_page(path)
+        return False
     except OSError as error:
         raise StoreUnusable(f"{path} cannot be made ({error.strerror})") from None
     os.close(handle)
-    return path, True
+    return True
 
 
 def _check_existing(path: Path) -> None:
@@ -117,6 +124,18 @@ def _check_existing(path: Path) -> None:
     if status.st_mode & 0o077:
         mode = stat.S_IMODE(status.st_mode)
         raise StoreUnusable(f"{path} is open to others (mode {mode:04o}); run: chmod 600 {path}")
+
+
+def _check_first_page(path: Path) -> None:
+    # Read before SQLite opens it: opening another program's database would already tidy up the log it left behind.
+    with path.open("rb") as opened:
+        start = opened.read(100)
+    if not start:
+        return
+    if not start.startswith(b"SQLite format 3\0") or len(start) < 100:
+        raise StoreUnusable(f"{path} is not a SQLite database, or a damaged one; {_OTHER}")
+    if int.from_bytes(start[68:72], "big") != APPLICATION_ID:
+        raise StoreUnusable(f"{path} belongs to another program; {_OTHER}")
 
 
 def network_file_system(folder: Path, mounts: str = "/proc/self/mountinfo") -> str | None:
@@ -183,35 +202,62 @@ def make_ours(connection: apsw.Connection, path: Path) -> None:
         StoreUnusable: Not a database, another program's, or newer than this code. Nothing was changed.
     """
     try:
-        _check_ours(connection, path)
-        if connection.pragma("journal_mode", "wal") != "wal":
-            raise StoreUnusable(f"{path} cannot use write-ahead logging here; use a local disk")
+        # Marked as ours before anything else, and before there is a -wal, so that the first page says whose it is.
+        _in_transaction(connection, lambda: _mark(connection, path))
+        _use_wal(connection, path)
         set_durable(connection)
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            # Asked again under the lock: another process may have migrated meanwhile.
-            done = _check_ours(connection, path)
-            for number, script in enumerate(MIGRATIONS[done:], done + 1):
-                connection.execute(script)
-                connection.execute(f"PRAGMA user_version = {number}")
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-        connection.execute("COMMIT")
-    except apsw.NotADBError:
-        raise StoreUnusable(f"{path} is not a SQLite database; name another file") from None
+        _in_transaction(connection, lambda: _migrate(connection, path))
+    except (apsw.NotADBError, apsw.CorruptError):
+        raise StoreUnusable(f"{path} is not a SQLite database, or a damaged one; {_OTHER}") from None
     except apsw.ReadOnlyError:
         raise StoreUnusable(f"{path} is read-only for this user; sessions must be writable") from None
     except apsw.Error as error:
         raise unavailable(error) from None
 
 
+def _in_transaction(connection: apsw.Connection, step: Callable[[], object]) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        step()
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _mark(connection: apsw.Connection, path: Path) -> None:
+    _check_ours(connection, path)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+
+
+def _migrate(connection: apsw.Connection, path: Path) -> None:
+    done = _check_ours(connection, path)
+    for number, script in enumerate(MIGRATIONS[done:], done + 1):
+        connection.execute(script)
+        connection.execute(f"PRAGMA user_version = {number}")
+
+
+def _use_wal(connection: apsw.Connection, path: Path) -> None:
+    # This one does not ask the busy handler, so the waiting is ours.
+    until = time.monotonic() + LOCK_WAIT_S
+    while True:
+        try:
+            mode = connection.pragma("journal_mode", "wal")
+        except apsw.BusyError:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(_LONGEST_NAP_S)
+            continue
+        if mode != "wal":
+            raise StoreUnusable(f"{path} cannot use write-ahead logging here; use a local disk")
+        return
+
+
 def _check_ours(connection: apsw.Connection, path: Path) -> int:
     ident, version = connection.pragma("application_id"), connection.pragma("user_version")
     tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
     if tables and ident != APPLICATION_ID:
-        raise StoreUnusable(f"{path} belongs to another program; name another file, Coatcheck makes its own")
+        raise StoreUnusable(f"{path} belongs to another program; {_OTHER}")
     if version > len(MIGRATIONS):
         problem = f"{path} has schema {version}, this version of Coatcheck knows {len(MIGRATIONS)}"
         raise StoreUnusable(f"{problem}; upgrade Coatcheck")

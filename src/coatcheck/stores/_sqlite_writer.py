@@ -46,13 +46,23 @@ class GroupWriter:
     Args:
         connection: Used by nobody else.
 
+        committing: Called before each commit; raises when there must be none.
+
         committed: Called after each commit, before anybody hears of it.
 
         most: Steps per group. 1 is one commit per step, as ``benchmarks/sign_in.py`` compares.
     """
 
-    def __init__(self, connection: apsw.Connection, committed: Callable[[], None], *, most: int = 256) -> None:
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        *,
+        committing: Callable[[], None],
+        committed: Callable[[], None],
+        most: int = 256,
+    ) -> None:
         self._connection = connection
+        self._committing = committing
         self._committed = committed
         self._most = most
         self._gathering: list[_Waiting] = []
@@ -126,6 +136,7 @@ class GroupWriter:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             outcomes = [self._run(step, future) for step, future, _ in group]
+            self._committing()
             self._connection.execute("COMMIT")
             self._committed()
         except _Undo as undo:

@@ -22,6 +22,7 @@ import ctypes
 import functools
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -56,6 +57,7 @@ class SQLiteStore:
         self._name = name
         self._group = group
         self._vfs = vfs
+        self._path: Path | None = None
         self._connections: list[apsw.Connection] = []
         self._reading = threading.Lock()
         self._fault: CoatcheckError | None = NotOpen("the store is not open")
@@ -65,8 +67,8 @@ class SQLiteStore:
 
     @property
     def path(self) -> Path:
-        """The database file, links resolved."""
-        return Path(os.path.realpath(self._name))
+        """The database file, links resolved; from the opening on it stays, whatever the working directory is."""
+        return self._path or Path(os.path.realpath(self._name))
 
     @property
     def _pulse_file(self) -> Path:
@@ -82,7 +84,10 @@ class SQLiteStore:
         await asyncio.to_thread(self._open)
 
     def _open(self) -> None:
-        path, is_new = file.prepare(self._name)
+        self._path = None
+        self._path = path = self.path
+        _check_not_inherited(path)
+        is_new = file.prepare(path, is_open_here=_is_open_here(path))
         try:
             self._write = self._connect(path, wait=True)
             file.make_ours(self._write, path)
@@ -96,9 +101,12 @@ class SQLiteStore:
         except BaseException:
             self._close_connections()
             raise
-        self._opened_file = _identity(path)
+        self._opened_file = _identity(path) or (0, 0)
+        _open_here[self._opened_file] += 1
         self._steps = Steps(self._write)
-        self._writer = GroupWriter(self._write, self._committed, most=self._group)
+        self._writer = GroupWriter(
+            self._write, committing=self._check_file, committed=self._committed, most=self._group
+        )
         self._fault = None
 
     def _connect(self, path: Path, *, wait: bool) -> apsw.Connection:
@@ -115,6 +123,7 @@ class SQLiteStore:
             self._writer.stop()
             del self._writer
             self._pulse.close()
+            _open_here[self._opened_file] -= 1
         self._fault = NotOpen("the store is closed")
         self._close_connections()
 
@@ -129,8 +138,9 @@ class SQLiteStore:
 
         Closing, and so freeing, would make SQLite tidy up files that the parent is using.
         """
-        for connection in self._connections:
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+        # The module too: on its way out it would close whatever connections there are.
+        for kept in (apsw, *self._connections):
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
         self._connections.clear()
         self.__dict__.pop("_writer", None)
         self._fault = Forked("the store was opened before a fork; open it in each worker")
@@ -164,15 +174,13 @@ class SQLiteStore:
 
     def changed_behind_pulse(self) -> bool | None:
         try:
-            if self._fault is not None or _identity(self.path) != self._opened_file:
-                self._fault = self._fault or StoreUnavailable("SQLite: the database file was replaced; restart")
-                return None
+            self._check_file()
             version = self._watch.pragma("data_version")
             if not self._pulse.is_current():
                 self._follow_pulse()
                 return True
-        except (apsw.Error, OSError):
-            return None
+        except (apsw.Error, CoatcheckError):
+            return None  # whoever asked goes to the store, and hears there what is wrong
         changed = version != self._data_version
         self._data_version = version
         return bool(changed)
@@ -254,6 +262,13 @@ class SQLiteStore:
         self._check_usable()
         return self._writer.submit(functools.partial(step, *args))
 
+    def _check_file(self) -> None:
+        """Refuse from now on when the database is no longer at its path: we would be talking to a ghost."""
+        self._check_usable()
+        if _identity(self.path) != self._opened_file:
+            self._fault = StoreUnavailable("SQLite: the database file was moved or replaced; restart this process")
+            raise self._fault
+
     def _committed(self) -> None:
         """Runs in the writer's thread after each commit, before anybody hears of it."""
         if not self._steps.moved:
@@ -271,6 +286,36 @@ class SQLiteStore:
         self._pulse = Pulse(self._pulse_file)
 
 
-def _identity(path: Path) -> tuple[int, int]:
-    status = os.stat(path)
+_File = tuple[int, int]
+
+_open_here: Counter[_File] = Counter()
+_inherited: set[_File] = set()
+
+
+def _identity(path: Path) -> _File | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
     return status.st_dev, status.st_ino
+
+
+def _is_open_here(path: Path) -> bool:
+    identity = _identity(path)
+    return identity is not None and _open_here[identity] > 0
+
+
+def _check_not_inherited(path: Path) -> None:
+    # SQLite remembers, across a fork, that this process holds its locks on the file. The child holds none, would never
+    # take them, and would lose commits to whoever believes to be alone.
+    if _identity(path) in _inherited:
+        raise Forked(f"{path} was open when this process was forked; open it in the workers only, after the fork")
+
+
+def _forked() -> None:
+    _inherited.update(identity for identity, count in _open_here.items() if count)
+    _open_here.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
