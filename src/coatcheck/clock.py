@@ -64,7 +64,7 @@ class SystemClock:
         """
         wall = int(_wall())
         # The second we showed last: nearly every call, and the shortest way through it.
-        return wall if wall == self._latest else self._moved(wall)
+        return wall if wall == self._latest and self._behind is None else self._moved(wall)
 
     def _moved(self, wall: int) -> int:
         if wall > self._latest and self._behind is None:

@@ -279,7 +279,7 @@ class Coatcheck:
         session = begin.new_session(sid, None, now=now, policy=self.policy, device=device, persistent=persistent)
         record = Record(digest=digest, session=session, data=raw)
         if raw == b"{}":
-            self._memory.unstored.add(record)
+            self._memory.add_unstored(record)
         else:
             await self._store.create(record, generation=None, most=1, stamp=self._stamp())
         return SignedIn(session, token)
@@ -454,7 +454,8 @@ class Coatcheck:
         note = arguments.note(reason)
         if of is not None and not arguments.is_sid(sid):
             return _UNKNOWN
-        await self._memory.unstored.discard(arguments.sid(sid, "sid"))
+        if of is None:  # with it, what has no subject is not hers
+            await self._memory.unstored.discard(arguments.sid(sid, "sid"))
         position = await self._store.end(sid, of=of, kind=Kind.REVOKED, note=note, stamp=self._stamp())
         if position is None:
             return _UNKNOWN
@@ -474,7 +475,6 @@ class Coatcheck:
         """End every session there is."""
         self._check_open()
         note = arguments.note(reason)
-        await self._memory.unstored.clear()
         position = await self._store.end_everyone(note=note, stamp=self._stamp())
         log.warning("everyone's sessions revoked", extra={"reason": note})
         return self._in_force(position)

@@ -124,7 +124,7 @@ class CookiePolicy:
             raise ConfigError("CookiePolicy.domain", "browsers drop a __Host- cookie with a domain", "leave it out")
         if prefix.startswith("__host-") and self.path != "/":
             raise ConfigError("CookiePolicy.path", "browsers drop a __Host- cookie with another path", "leave it '/'")
-        if prefix.startswith(("__host-", "__secure-")) and not self.secure:
+        if prefix.startswith(("__host-", "__secure-", "__http-")) and not self.secure:
             raise ConfigError("CookiePolicy.secure", f"browsers drop {self.name} without Secure", "leave it True")
         if prefix.startswith(("__host-", "__secure-", "__http-")) and not self.name.startswith(
             ("__Host-", "__Secure-", "__Http-")

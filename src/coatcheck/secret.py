@@ -79,6 +79,9 @@ class RootSecret:
     def __repr__(self) -> str:
         return f"RootSecret({len(self._values)} values)"
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a RootSecret does not pickle; give the setting it comes from")
+
     def keys(self, label: str) -> tuple[bytes, ...]:
         """
         Derive the 32-byte keys of one use, by HKDF-SHA256 (RFC 5869). The first writes, all read.

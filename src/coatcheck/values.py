@@ -107,7 +107,10 @@ def checked(value: Mapping[str, Any], *, field: str) -> dict[str, Any]:
 
 def checked_keys(keys: Iterable[str], *, field: str) -> list[str]:
     """Return *keys* as a list of text; a single text is refused, since it would be read letter by letter."""
-    found = [] if isinstance(keys, str) else list(keys)
+    try:
+        found: list[Any] = [keys] if isinstance(keys, str) else list(keys)
+    except TypeError:
+        found = [None]
     if isinstance(keys, str) or not all(isinstance(key, str) for key in found):
         raise InvalidInput(field, "is not a list of text", 'give a list, such as ["cart"]')
     return found

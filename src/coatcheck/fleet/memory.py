@@ -47,15 +47,16 @@ class Memory:
         self._policy = policy
         self._cache = Cache(policy.cached_sessions)
         self._entries = self._cache.entries
-        self._watch = Watch(store, self._cache, clock)
+        self.unstored = Unstored(store)
+        self._watch = Watch(store, self._cache, self.unstored, clock)
 
     def start(self) -> None:
         """Begin, with nothing in memory. Needs a running event loop and an open store."""
         self._cache.drop()
+        self.unstored.start()
         self._watch.start()
         self._reader = Reader(self._store, self._cache, self._watch, self._clock, self._entry)
         self.seen = SeenAt(self._store, self._cache)
-        self.unstored = Unstored(self._store)
         self.upkeep = Upkeep(self._store, self.seen, self._clock, interval_s=self._policy.seen_interval_s)
         self.upkeep.start()
 
@@ -102,6 +103,11 @@ class Memory:
         """Return why *session*, just read from the store, is over; None while it lives."""
         return lifetime.judge(self.seen.overlay(session), now=self._clock.now(), policy=self._policy)
 
+    def add_unstored(self, record: Record) -> None:
+        """Hold a started session until its first write."""
+        self._watch.is_sure(self._clock.elapsed())
+        self.unstored.add(record, self._watch.epoch)
+
     def begin_write(self) -> Fill:
         """Note that a new session is about to be written, to be kept as it is: a fill like any other."""
         self._watch.is_sure(self._clock.elapsed())
@@ -116,6 +122,7 @@ class Memory:
         self._cache.end(fill)
 
     def _ask_unstored(self, digest: Digest, touch: bool) -> Session | Refused:
+        self._watch.is_sure(self._clock.elapsed())
         session = self.unstored.session(digest)
         if session is None:
             return _UNKNOWN

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from coatcheck.clock import Clock
 from coatcheck.errors import CoatcheckError
 from coatcheck.fleet.cache import Cache
+from coatcheck.fleet.unstored import Unstored
 from coatcheck.stores.base import EmbeddedStore
 
 BACKSTOP_S = 0.05
@@ -36,24 +37,27 @@ class Watch:
 
         ask_at: :meth:`Clock.elapsed` from which the pulse alone is not enough.
 
+        epoch: The store's epoch as far as we know.
+
         now: The calendar, read along with the store: whole seconds, at most :data:`BACKSTOP_S` old while sure.
     """
 
-    def __init__(self, store: EmbeddedStore, cache: Cache, clock: Clock) -> None:
+    def __init__(self, store: EmbeddedStore, cache: Cache, unstored: Unstored, clock: Clock) -> None:
         self._store = store
         self._clock = clock
         self.now = 0
         self._cache = cache
+        self._unstored = unstored
         self.pulse: Sequence[int] = (0,)
         self.seen: int | None = None
         self.ask_at = _NEVER
         self._applied = 0
-        self._epoch = 0
+        self.epoch = 0
         self._fault: CoatcheckError | None = None
 
     def start(self) -> None:
         """Begin anew, knowing nothing of the log."""
-        self.seen, self._applied, self._epoch = None, 0, 0
+        self.seen, self._applied, self.epoch = None, 0, 0
         self.ask_at = _NEVER
         self._fault = None
 
@@ -102,9 +106,11 @@ class Watch:
         tail = self._store.tail_now(self._applied)
         if tail is None:
             return False
-        if tail.epoch != self._epoch or tail.trimmed > self._applied or tail.head < self._applied:
+        if tail.epoch != self.epoch or tail.trimmed > self._applied or tail.head < self._applied:
             self._cache.drop()
+            self._unstored.drop()
         else:
             self._cache.apply(tail.changes)
-        self._applied, self._epoch = tail.head, tail.epoch
+            self._unstored.apply(tail.changes)
+        self._applied, self.epoch = tail.head, tail.epoch
         return True

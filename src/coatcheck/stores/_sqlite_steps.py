@@ -26,6 +26,7 @@ SESSION = (
 RECORD = f"{SESSION}, digest, data"
 _INSERT = f"INSERT INTO sessions ({RECORD}) VALUES ({', '.join('?' * 15)})"
 LIVE = "id > (SELECT bar FROM meta)"
+NEWEST_FIRST = "created_at DESC, id DESC"  # not the id alone: a started session keeps its row when it is signed in
 _amr = msgspec.json.Decoder(tuple[str, ...])
 
 
@@ -85,7 +86,7 @@ class Steps:
 
     def create(self, record: Record, generation: int | None, most: int, stamp: Stamp) -> Moved | None:
         sub = record.session.sub
-        if self._has_moved(sub, generation):
+        if self._has_moved(sub, generation) or (generation is not None and self._is_named(record.session.sid)):
             return MOVED
         try:
             self._do(_INSERT, _columns(record))
@@ -193,10 +194,14 @@ class Steps:
         return head
 
     def _has_moved(self, sub: str | None, generation: int | None) -> bool:
-        if sub is None or generation is None:
+        if generation is None:
             return False
         select = "SELECT epoch + coalesce((SELECT generation FROM subjects WHERE sub = ?), 0) FROM meta"
         return bool(self._do(select, (sub,)).get != generation)
+
+    def _is_named(self, sid: str) -> bool:
+        # No index: it is asked once in the life of a started session, and the log is short.
+        return self._do("SELECT 1 FROM changes WHERE sid = ? LIMIT 1", (sid,)).get is not None
 
     def _raise_generation(self, sub: str) -> None:
         self._do(
@@ -211,7 +216,7 @@ class Steps:
     def _end_surplus(self, sub: str | None, newest: str, most: int, stamp: Stamp) -> None:
         if sub is None or self._do("SELECT count(*) FROM sessions WHERE sub = ?", (sub,)).get <= most:
             return
-        select = f"SELECT digest, sid, sub FROM sessions WHERE sub = ? AND sid <> ? AND {LIVE} ORDER BY id DESC"
+        select = f"SELECT digest, sid, sub FROM sessions WHERE sub = ? AND sid <> ? AND {LIVE} ORDER BY {NEWEST_FIRST}"
         surplus = self._do(f"{select} LIMIT -1 OFFSET ?", (sub, newest, most - 1)).fetchall()
         if surplus:
             self._end(surplus, "too many sessions", stamp)

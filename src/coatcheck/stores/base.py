@@ -82,7 +82,8 @@ class Store(Protocol):
         Of the subject's sessions more than *most*, the oldest are ended (and announced) in the same step.
 
         Args:
-            generation: When given, and the subject's is another by now: add nothing, return :data:`MOVED`.
+            generation: When given, and the subject's (without a subject: the epoch) is another by now, or the log names
+                the session: add nothing, return :data:`MOVED`.
         """
 
     async def load(self, digest: Digest) -> Record | Ended | None:

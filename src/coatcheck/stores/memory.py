@@ -86,7 +86,10 @@ class MemoryStore:
 
     async def create(self, record: Record, *, generation: int | None, most: int, stamp: Stamp) -> Moved | None:
         sub = record.session.sub
-        if sub is not None and generation is not None and generation != await self.generation(sub):
+        if generation is not None and (
+            generation != self._epoch + self._generations.get(sub or "", 0)
+            or any(change.sid == record.session.sid for change, _ in self._changes)
+        ):
             return MOVED
         if record.session.sid in self._rows or record.digest in self._sids:
             raise AlreadyExists("a session with this token or sid exists")

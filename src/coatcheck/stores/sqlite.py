@@ -33,7 +33,7 @@ from coatcheck.errors import CoatcheckError, Forked, NotOpen, StoreUnavailable
 from coatcheck.records import Change, Digest, Ended, Kind, Reason, Record, Session, Tail
 from coatcheck.stores import _sqlite_file as file
 from coatcheck.stores._sqlite_pulse import Pulse
-from coatcheck.stores._sqlite_steps import LIVE, RECORD, Steps, record_of, session_of
+from coatcheck.stores._sqlite_steps import LIVE, NEWEST_FIRST, RECORD, Steps, record_of, session_of
 from coatcheck.stores._sqlite_writer import GroupWriter
 from coatcheck.stores.base import Moved, Seen, Stamp
 
@@ -156,7 +156,7 @@ class SQLiteStore:
         return None if row is None else record_of(row)
 
     async def load_subject(self, sub: str) -> list[Session]:
-        select = f"SELECT {RECORD} FROM sessions WHERE sub = ? AND {LIVE} ORDER BY id DESC"
+        select = f"SELECT {RECORD} FROM sessions WHERE sub = ? AND {LIVE} ORDER BY {NEWEST_FIRST}"
         return [session_of(row) for row in await self._patiently(lambda: self._read.execute(select, (sub,)).fetchall())]
 
     async def generation(self, sub: str) -> int:
