@@ -9,12 +9,13 @@ Rules of this module:
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from coatcheck.errors import InvalidInput
 from coatcheck.records import Device
-from coatcheck.values import NOTHING, FrozenDict, checked, checked_keys, decode_frozen, fitted
+from coatcheck.values import NOTHING, FrozenDict, checked, checked_keys, decode_frozen, fitted, recognised
 
 CLAIMS_BYTES = 8 * 1024
 SUBJECT_LONGEST = 255
@@ -45,12 +46,19 @@ def claims(given: Mapping[str, Any] | None) -> FrozenDict:
     """Return *given* as read-only JSON of at most 8 KiB."""
     if given is None:
         return NOTHING
+    if (known := recognised(given)) is not None:
+        return known
     return decode_frozen(fitted(checked(given, field="claims"), limit=CLAIMS_BYTES, field="claims"))
 
 
 def methods(amr: Iterable[str]) -> tuple[str, ...]:
     """Return the authentication methods *amr*: at most 16 short words (RFC 8176)."""
-    words = tuple(checked_keys(amr, field="amr"))
+    return _methods(amr) if type(amr) is tuple else _methods(tuple(checked_keys(amr, field="amr")))
+
+
+@functools.lru_cache(256)  # the same few combinations at every sign-in
+def _methods(words: tuple[str, ...]) -> tuple[str, ...]:
+    checked_keys(words, field="amr")
     if len(words) > 16 or not all(0 < len(word) <= 32 and word.isprintable() for word in words):
         raise InvalidInput("amr", "is not a few short words", 'give RFC 8176 values, such as ("pwd", "otp")')
     return words

@@ -92,7 +92,9 @@ class SessionMiddleware:
         if sent is not None:
             # The usual case without a detour: our cookie stands there once, last, and memory knows it.
             before, _, token = sent.partition(self._needle)
-            is_usual = len(token) == TOKEN_CHARACTERS and (not before or before.endswith(b"; "))
+            is_usual = len(token) == TOKEN_CHARACTERS and (
+                not before or (before.endswith(b"; ") and len(before) < cookie.HEADER_LONGEST)
+            )
             if is_usual and (found := self._recall(sha256(token).digest())):
                 scope["coatcheck"] = found
             else:

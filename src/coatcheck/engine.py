@@ -235,10 +235,11 @@ class Coatcheck:
         """
         self._check_open()
         digest, token = self._mint()
+        now = self._clock.now()
         session = begin.new_session(
-            session_token.mint_sid(),
+            session_token.mint_sid(now),
             arguments.subject(sub),
-            now=self._clock.now(),
+            now=now,
             policy=self.policy,
             claims=claims,
             amr=amr,
@@ -248,20 +249,16 @@ class Coatcheck:
             persistent=persistent,
         )
         record = Record(digest=digest, session=session)
-        # Kept in memory as it is written, so that the first check is warm.
-        fill = self._memory.begin_write()
-        try:
-            created = await self._store.create(
-                record,
-                generation=arguments.whole(generation, "generation"),
-                most=self.policy.sessions_per_subject,
-                stamp=self._stamp(),
-            )
-            if isinstance(created, Moved):
-                return _REVOKED
-            self._memory.keep_written(fill, record)
-        finally:
-            self._memory.end_write(fill)
+        place = self._memory.place()
+        created = await self._store.create(
+            record,
+            generation=arguments.whole(generation, "generation"),
+            most=self.policy.sessions_per_subject,
+            stamp=self._stamp(),
+        )
+        if isinstance(created, Moved):
+            return _REVOKED
+        self._memory.keep_written(record, place)
         return SignedIn(session, token)
 
     async def start(
@@ -275,8 +272,10 @@ class Coatcheck:
         self._check_open()
         raw = fitted(checked(data or {}, field="data"), limit=self.policy.data_bytes, field="data")
         digest, token = self._mint()
-        now, sid = self._clock.now(), session_token.mint_sid()
-        session = begin.new_session(sid, None, now=now, policy=self.policy, device=device, persistent=persistent)
+        now = self._clock.now()
+        session = begin.new_session(
+            session_token.mint_sid(now), None, now=now, policy=self.policy, device=device, persistent=persistent
+        )
         record = Record(digest=digest, session=session, data=raw)
         if raw == b"{}":
             self._memory.add_unstored(record)

@@ -93,6 +93,18 @@ def decode_frozen(raw: bytes) -> FrozenDict:
     return known
 
 
+def recognised(value: Mapping[str, Any]) -> FrozenDict | None:
+    """Return the shared object that equals *value*, when there is one already: then *value* need not be looked into."""
+    if type(value) is not dict:
+        return None
+    try:
+        known = _shared.get(encode(value))
+    except Exception:
+        return None  # whatever is wrong with it, checked() will say it by name
+    # Compared, because other values have the same JSON text: a tuple, a date.
+    return known if known is not None and known == value else None
+
+
 def checked(value: Mapping[str, Any], *, field: str) -> dict[str, Any]:
     """
     Return a copy of the JSON object *value*.

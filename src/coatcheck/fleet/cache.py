@@ -81,12 +81,17 @@ class Cache:
         with self.lock:
             if fill.dropped or sid in fill.named:
                 return False
-            self._forget(sid)
-            while len(self.entries) >= self._size:
-                self._forget(next(iter(self.entries.values())).session.sid)
-            self.entries[digest] = entry
-            self._digests[sid] = digest
+            self.put(digest, entry)
         return True
+
+    def put(self, digest: Digest, entry: Entry) -> None:
+        """Remember *entry*. Only for who holds the lock, and knows that nothing it should be marked by was missed."""
+        sid = entry.session.sid
+        self._forget(sid)
+        while len(self.entries) >= self._size:
+            self._forget(next(iter(self.entries.values())).session.sid)
+        self.entries[digest] = entry
+        self._digests[sid] = digest
 
     def apply(self, changes: Iterable[Change]) -> None:
         """Forget what *changes* name, and mark the fills under way."""

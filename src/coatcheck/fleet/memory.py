@@ -17,7 +17,7 @@ from __future__ import annotations
 from coatcheck.clock import Clock
 from coatcheck.decide import lifetime
 from coatcheck.errors import CoatcheckError
-from coatcheck.fleet.cache import Cache, Entry, Fill
+from coatcheck.fleet.cache import Cache, Entry
 from coatcheck.fleet.reader import Reader
 from coatcheck.fleet.seen import SeenAt
 from coatcheck.fleet.unstored import Unstored
@@ -55,6 +55,7 @@ class Memory:
         self._cache.drop()
         self.unstored.start()
         self._watch.start()
+        self._watch.is_sure(self._clock.elapsed())
         self._reader = Reader(self._store, self._cache, self._watch, self._clock, self._entry)
         self.seen = SeenAt(self._store, self._cache)
         self.upkeep = Upkeep(self._store, self.seen, self._clock, interval_s=self._policy.seen_interval_s)
@@ -77,9 +78,11 @@ class Memory:
         now, session = watch.now, entry.session
         if now >= entry.ends_at:
             return _EXPIRED
+        if now <= session.seen_at:
+            return session
         if now >= session.seen_at + entry.idle_s:
             return None
-        return self.seen.touch(entry, now) if touch and now > session.seen_at else session
+        return self.seen.touch(entry, now) if touch else session
 
     async def ask(self, digest: Digest, touch: bool) -> Session | Refused:
         """
@@ -108,18 +111,22 @@ class Memory:
         self._watch.is_sure(self._clock.elapsed())
         self.unstored.add(record, self._watch.epoch)
 
-    def begin_write(self) -> Fill:
-        """Note that a new session is about to be written, to be kept as it is: a fill like any other."""
-        self._watch.is_sure(self._clock.elapsed())
-        return self._cache.begin()
+    def place(self) -> int | None:
+        """Return where in the log memory stands, to be given to :meth:`keep_written`; None when it cannot tell."""
+        return self._watch.seen
 
-    def keep_written(self, fill: Fill, record: Record) -> None:
-        """Keep what was written, unless a change has named it since :meth:`begin_write`."""
-        self._cache.keep(fill, record.digest, self._entry(record.session))
+    def keep_written(self, record: Record, place: int | None) -> None:
+        """
+        Keep a new session that was just written, so that its first check is warm.
 
-    def end_write(self, fill: Fill) -> None:
-        """Whatever came of it, the write is over."""
-        self._cache.end(fill)
+        Args:
+            place: From before the write. If memory stands elsewhere now, a change may have named the session, and it is
+                not kept. A change that is still to be applied will find it here.
+        """
+        entry = self._entry(record.session)
+        with self._cache.lock:
+            if place is not None and place == self._watch.seen:
+                self._cache.put(record.digest, entry)
 
     def _ask_unstored(self, digest: Digest, touch: bool) -> Session | Refused:
         self._watch.is_sure(self._clock.elapsed())

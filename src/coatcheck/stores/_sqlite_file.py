@@ -189,6 +189,8 @@ def set_durable(connection: apsw.Connection) -> None:
     """Set what a commit promises, and read it back: a setting that did not take is refused."""
     connection.pragma("synchronous", "FULL")
     connection.pragma("fullfsync", True)  # macOS: fsync alone does not reach the disk
+    # A page that changes again before the checkpoint is written to the database once: under load that is most of them.
+    connection.pragma("wal_autocheckpoint", 4000)
     connection.pragma("journal_size_limit", 64 * 1024 * 1024)
     if connection.pragma("synchronous") != 2:
         raise StoreUnusable("SQLite does not take PRAGMA synchronous=FULL")

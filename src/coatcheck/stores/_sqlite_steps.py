@@ -24,6 +24,7 @@ SESSION = (
     "sid, sub, claims, amr, created_at, auth_time, seen_at, expires_at, idle_s, persistent, ip, user_agent, version"
 )
 RECORD = f"{SESSION}, digest, data"
+_COUNT = "SELECT count(*) FROM sessions WHERE sub = ?"
 _INSERT = f"INSERT INTO sessions ({RECORD}) VALUES ({', '.join('?' * 15)})"
 LIVE = "id > (SELECT bar FROM meta)"
 NEWEST_FIRST = "created_at DESC, id DESC"  # not the id alone: a started session keeps its row when it is signed in
@@ -214,7 +215,7 @@ class Steps:
         return owner
 
     def _end_surplus(self, sub: str | None, newest: str, most: int, stamp: Stamp) -> None:
-        if sub is None or self._do("SELECT count(*) FROM sessions WHERE sub = ?", (sub,)).get <= most:
+        if sub is None or self._do(_COUNT, (sub,)).get <= most:
             return
         select = f"SELECT digest, sid, sub FROM sessions WHERE sub = ? AND sid <> ? AND {LIVE} ORDER BY {NEWEST_FIRST}"
         surplus = self._do(f"{select} LIMIT -1 OFFSET ?", (sub, newest, most - 1)).fetchall()

@@ -9,6 +9,7 @@ Rules of this module:
 
 from __future__ import annotations
 
+import base64
 import re
 import secrets
 from hashlib import sha256
@@ -19,7 +20,7 @@ from coatcheck.secret import Secret
 TOKEN_BYTES = 32
 TOKEN_CHARACTERS = 43
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
-_SID_BYTES = 18
+_SID_RANDOM_BYTES = 16
 
 
 def mint() -> Secret:
@@ -27,9 +28,15 @@ def mint() -> Secret:
     return Secret(secrets.token_urlsafe(TOKEN_BYTES))
 
 
-def mint_sid() -> str:
-    """Return a new public identifier: 144 random bits, 24 base64url characters. Not a UUID, and not a credential."""
-    return secrets.token_urlsafe(_SID_BYTES)
+def mint_sid(now: int) -> str:
+    """
+    Return a new public identifier: the time, 4 bytes, and 128 random bits; 27 base64url characters. Not a credential.
+
+    The time makes identifiers of one hour neighbours in the store's index: sign-ins that are committed together then
+    change one page of it, not one each.
+    """
+    raw = (now & 0xFFFFFFFF).to_bytes(4, "big") + secrets.token_bytes(_SID_RANDOM_BYTES)
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
 
 
 def is_well_formed(text: object) -> bool:
