@@ -29,20 +29,26 @@ _FORM_BYTES = 64 * 1024
 _MOST_FIELDS = 1000
 _ANONYMOUS_BYTES = 24
 _LABEL = "csrf 1"
-_KEY = "coatcheck.csrf"
 
 
-def make_token(scope: Scope, auth: Coatcheck) -> str:
-    """Return a token for a form on the page that answers *scope*."""
-    if _binding(scope, auth) is None:
-        scope[_KEY] = secrets.token_urlsafe(_ANONYMOUS_BYTES)
-    return csrf_token.make(auth.derived_keys(_LABEL)[0], _binding(scope, auth) or "")
+def make_token(scope: Scope, visit: list[Any], auth: Coatcheck) -> str:
+    """
+    Return a token for a form on the page that answers *scope*.
+
+    Args:
+        visit: The middleware's notes on this request; item 1 is the value of the anonymous cookie, if it is a new one.
+    """
+    binding = _binding(scope, auth) if visit[1] is None else _anonymous(visit[1])
+    if binding is None:
+        visit[1] = secrets.token_urlsafe(_ANONYMOUS_BYTES)
+        binding = _anonymous(visit[1])
+    return csrf_token.make(auth.derived_keys(_LABEL)[0], binding)
 
 
-def add_cookie(scope: Scope, message: Message, auth: Coatcheck) -> None:
-    """Give the browser that :func:`make_token` met for the first time the cookie its token is bound to."""
-    written = cookie.write(_policy(auth), scope[_KEY], max_age_s=None).encode("ascii")
-    message["headers"] = headers.private([*message["headers"], (b"set-cookie", written)])
+def with_cookie(message: Message, value: str, auth: Coatcheck) -> Message:
+    """Return *message* with the cookie that the token is bound to; a copy, since the next visitor gets another."""
+    written = cookie.write(_policy(auth), value, max_age_s=None).encode("ascii")
+    return {**message, "headers": headers.private([*message["headers"], (b"set-cookie", written)])}
 
 
 async def find_token(scope: Scope, receive: Receive, auth: Coatcheck) -> tuple[bool, Receive]:
@@ -70,8 +76,11 @@ def _binding(scope: Scope, auth: Coatcheck) -> str | None:
         return f"session {session.sid}"
     sent = [value for name, value in scope["headers"] if name == b"cookie"]
     found = cookie.find_in(sent, _policy(auth).name.encode("ascii")) or b""
-    anonymous = scope.get(_KEY) or found.decode("latin-1")
-    return f"anonymous {anonymous}" if anonymous else None
+    return _anonymous(found.decode("latin-1")) if found else None
+
+
+def _anonymous(value: str) -> str:
+    return f"anonymous {value}"
 
 
 def _policy(auth: Coatcheck) -> CookiePolicy:

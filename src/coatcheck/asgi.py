@@ -18,6 +18,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from hashlib import sha256
+from typing import Any
 
 from coatcheck import _asgi_forms as forms
 from coatcheck._asgi_forms import Message, Receive, Scope, Send
@@ -35,7 +36,10 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 RETRY_AFTER_S = 5
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _JUDGED = frozenset({b"sec-fetch-site", b"origin", b"content-type"})
-_SHAPED = frozenset({b"vary", b"cache-control", b"set-cookie"})
+# Lower case, as ASGI asks for, and the two spellings that applications use all the same.
+_SHAPED = frozenset(
+    spelt for name in (b"vary", b"cache-control", b"set-cookie") for spelt in (name, name.title(), name.upper())
+)
 _VARY, _ASK_AGAIN = (b"vary", b"Cookie"), (b"cache-control", b"private, no-cache")
 _PASS, _REFUSE, _NEED_TOKEN = csrf.Verdict.PASS, csrf.Verdict.REFUSE, csrf.Verdict.NEED_TOKEN
 
@@ -65,8 +69,11 @@ class SessionMiddleware:
         self._needle = self._cookie_name + b"="
         self._hosts = headers.hosts_of(auth.policy.origins)
         self.trusted = headers.networks(trusted_proxies)
-        self._exclude = tuple(exclude)
-        if isinstance(exclude, str) or not all(prefix.startswith("/") for prefix in self._exclude):
+        try:
+            self._exclude = () if isinstance(exclude, str) else tuple(exclude)
+        except TypeError:
+            self._exclude = ("",)
+        if isinstance(exclude, str) or not all(isinstance(one, str) and one[:1] == "/" for one in self._exclude):
             raise ConfigError("exclude", "is not a list of path prefixes", 'write exclude=("/static/",)')
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -74,7 +81,8 @@ class SessionMiddleware:
         kind = scope["type"]
         if kind != "http" and kind != "websocket":
             return await self.app(scope, receive, send)
-        scope["coatcheck.door"] = self
+        # A list, so that what csrf_token() notes is found here even if a framework hands on a copy of the scope.
+        visit = scope["coatcheck.visit"] = [self, None]
         scope["coatcheck"] = scope["coatcheck.refused"] = None
         if self._hosts and not self._is_known_host(scope):
             return await _answer(scope, receive, send, 421, "This server does not serve that host.")
@@ -113,15 +121,17 @@ class SessionMiddleware:
         # Not a coroutine: it hands on the one it got, so that a message costs one call more, not two.
         def send_private(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
-                fields = message.get("headers", ())
+                fields = message.get("headers")
+                if type(fields) is not list:
+                    fields = list(fields or ())
                 for name, _ in fields:
                     if name in _SHAPED:
                         message["headers"] = headers.private(fields)
                         break
                 else:
                     message["headers"] = [*fields, _VARY, _ASK_AGAIN]
-                if "coatcheck.csrf" in scope:
-                    forms.add_cookie(scope, message, self.auth)
+                if visit[1] is not None:
+                    message = forms.with_cookie(message, visit[1], self.auth)
             return send(message)
 
         await self.app(scope, receive, send_private)
@@ -133,8 +143,9 @@ class SessionMiddleware:
             scope["coatcheck.refused" if isinstance(found, Refused) else "coatcheck"] = found
 
     def _judge(self, scope: Scope) -> csrf.Verdict:
-        found = {name: value for name, value in scope["headers"] if name in _JUDGED}
-        if sum(name in _JUDGED for name, _ in scope["headers"]) != len(found):
+        sent = [(name.lower(), value) for name, value in scope["headers"] if name.lower() in _JUDGED]
+        found = dict(sent)
+        if len(sent) != len(found):
             return csrf.Verdict.REFUSE  # no browser sends one of these twice
         return csrf.judge(
             self.auth.policy,
@@ -160,7 +171,7 @@ def csrf_token(scope: Scope) -> str:
     Raises:
         ConfigError: The middleware is not installed.
     """
-    return forms.make_token(scope, _door(scope).auth)
+    return forms.make_token(scope, _visit(scope), _visit(scope)[0].auth)
 
 
 def device(scope: Scope) -> Device:
@@ -170,17 +181,17 @@ def device(scope: Scope) -> Device:
     Raises:
         ConfigError: The middleware is not installed.
     """
-    peer, trusted = scope.get("client"), _door(scope).trusted
+    peer, trusted = scope.get("client"), _visit(scope)[0].trusted
     forwarded = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
     address = headers.client_address(peer[0] if peer else None, forwarded, trusted)
     return Device(ip=address, user_agent=forms.one_header(scope, b"user-agent"))
 
 
-def _door(scope: Scope) -> SessionMiddleware:
-    door = scope.get("coatcheck.door")
-    if not isinstance(door, SessionMiddleware):
+def _visit(scope: Scope) -> list[Any]:
+    visit = scope.get("coatcheck.visit")
+    if not isinstance(visit, list):
         raise ConfigError("middleware", "is not installed", "wrap the application in coatcheck.asgi.SessionMiddleware")
-    return door
+    return visit
 
 
 def _text(value: bytes | None) -> str | None:

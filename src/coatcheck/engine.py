@@ -12,6 +12,7 @@ Rules of this module:
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import weakref
@@ -150,8 +151,11 @@ class Coatcheck:
             return
         self._shut(NotOpen("the engine is closed"))
         _engines.discard(self)
-        await self._memory.upkeep.stop()
-        await self._store.close()
+        try:
+            await self._memory.upkeep.stop()
+        finally:
+            # Shielded: a close that is cancelled half-way would leave a thread and open files behind.
+            await asyncio.shield(self._store.close())
 
     def _shut(self, fault: CoatcheckError) -> None:
         self._fault = fault
@@ -347,7 +351,7 @@ class Coatcheck:
         old = session_token.digest(revealed(token))
         if old is None:
             return _MALFORMED
-        await self._memory.unstored.store_digest(old, self._stamp())
+        await self._memory.store_unstored(old, self._stamp())
         for _ in range(_TRIES):
             found = await self._store.load(old)
             if not isinstance(found, Record):
@@ -403,7 +407,7 @@ class Coatcheck:
         self._check_open()
         if not arguments.is_sid(sid):
             return _UNKNOWN
-        record = self._memory.unstored.get(sid) or await self._store.load_sid(sid)
+        record = self._memory.find_unstored(sid) or await self._store.load_sid(sid)
         if record is None:
             return _UNKNOWN
         reason = self._memory.why_over(record.session)
@@ -428,7 +432,7 @@ class Coatcheck:
         if not arguments.is_sid(sid):
             return _UNKNOWN
         stamp = self._stamp()
-        await self._memory.unstored.store(sid, stamp)
+        await self._memory.store_unstored(sid, stamp)
         position = await self._store.change_data(sid, change, gone, limit=self.policy.data_bytes, stamp=stamp)
         return _UNKNOWN if position is None else self._in_force(position)
 
@@ -454,7 +458,7 @@ class Coatcheck:
         if of is not None and not arguments.is_sid(sid):
             return _UNKNOWN
         if of is None:  # with it, what has no subject is not hers
-            await self._memory.unstored.discard(arguments.sid(sid, "sid"))
+            await self._memory.discard_unstored(arguments.sid(sid, "sid"))
         position = await self._store.end(sid, of=of, kind=Kind.REVOKED, note=note, stamp=self._stamp())
         if position is None:
             return _UNKNOWN

@@ -47,6 +47,8 @@ def check_origin(origin: str, *, setting: str) -> str:
         ConfigError: It is not, or it is ``http`` and not on this machine (a Secure cookie would not come back).
     """
     scheme, _, host = origin.partition("://")
+    if "@" in origin:
+        raise ConfigError(setting, "holds a user name or a password", "write https://app.example.com")
     if scheme not in ("http", "https") or not _HOST.fullmatch(host):
         raise ConfigError(setting, f"{origin[:80]!a} is not an origin", "write https://app.example.com, no path")
     try:

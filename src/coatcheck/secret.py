@@ -61,7 +61,9 @@ class Secret:
 
 def revealed(token: str | Secret) -> Any:
     """Return the text of *token*, which a caller may hold either way."""
-    return token.reveal() if isinstance(token, Secret) else token
+    if isinstance(token, Secret):
+        return token.reveal()
+    return str(token) if isinstance(token, str) else token  # plain text, should it be of a class of its own
 
 
 class RootSecret:
@@ -114,7 +116,10 @@ class RootSecret:
         Raises:
             ConfigError: No value, a value too short, or not base64url. The value is not repeated.
         """
-        words = given.split() if isinstance(given, str) else [str(word) for word in given]
+        try:
+            words = given.split() if isinstance(given, str) else [str(word) for word in given]
+        except TypeError:
+            raise ConfigError(setting, "is neither text nor a list of it", _REMEDY) from None
         if not words:
             raise ConfigError(setting, "holds no secret", _REMEDY)
         return cls([_decode(word, setting) for word in words])

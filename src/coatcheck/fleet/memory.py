@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from coatcheck.clock import Clock
 from coatcheck.decide import lifetime
-from coatcheck.errors import CoatcheckError
+from coatcheck.errors import CoatcheckError, StoreUnavailable
 from coatcheck.fleet.cache import Cache, Entry
 from coatcheck.fleet.reader import Reader
 from coatcheck.fleet.seen import SeenAt
@@ -25,7 +25,7 @@ from coatcheck.fleet.upkeep import Upkeep
 from coatcheck.fleet.watch import Watch
 from coatcheck.policy import Policy
 from coatcheck.records import Digest, Ended, Reason, Record, Refused, Session
-from coatcheck.stores.base import EmbeddedStore
+from coatcheck.stores.base import EmbeddedStore, Stamp
 
 _UNKNOWN, _EXPIRED = Refused(Reason.UNKNOWN), Refused(Reason.EXPIRED)
 
@@ -35,7 +35,7 @@ class Memory:
     The memory of one engine. It answers between :meth:`start` and :meth:`shut`.
 
     Attributes:
-        seen: Activity on its way to the store. unstored: started sessions that are not there yet.
+        seen: Activity on its way to the store.
 
         upkeep: What happens by itself.
     """
@@ -47,13 +47,13 @@ class Memory:
         self._policy = policy
         self._cache = Cache(policy.cached_sessions)
         self._entries = self._cache.entries
-        self.unstored = Unstored(store)
-        self._watch = Watch(store, self._cache, self.unstored, clock)
+        self._unstored = Unstored(store)
+        self._watch = Watch(store, self._cache, self._unstored, clock)
 
     def start(self) -> None:
         """Begin, with nothing in memory. Needs a running event loop and an open store."""
         self._cache.drop()
-        self.unstored.start()
+        self._unstored.drop()
         self._watch.start()
         self._watch.is_sure(self._clock.elapsed())
         self._reader = Reader(self._store, self._cache, self._watch, self._clock, self._entry)
@@ -106,10 +106,38 @@ class Memory:
         """Return why *session*, just read from the store, is over; None while it lives."""
         return lifetime.judge(self.seen.overlay(session), now=self._clock.now(), policy=self._policy)
 
+    # --- started sessions that are not stored yet ---
+
     def add_unstored(self, record: Record) -> None:
         """Hold a started session until its first write."""
-        self._watch.is_sure(self._clock.elapsed())
-        self.unstored.add(record, self._watch.epoch)
+        self._be_sure()
+        self._unstored.add(record, self._watch.place())
+
+    def find_unstored(self, sid: str) -> Record | None:
+        """Return the started session *sid*, if it is here and not in the store."""
+        if len(self._unstored):
+            self._be_sure()
+        return self._unstored.get(sid)
+
+    async def store_unstored(self, key: str | Digest, stamp: Stamp) -> None:
+        """Before a write to the session with this ``sid`` or digest: put it into the store, if it is here and lives."""
+        if len(self._unstored):
+            self._be_sure()
+            sid = self._unstored.sid_of(key) if isinstance(key, bytes) else key
+            if sid is not None:
+                record = self._unstored.get(sid)
+                if record is None or self.why_over(record.session) is None:
+                    await self._unstored.store(sid, stamp)
+
+    async def discard_unstored(self, sid: str) -> None:
+        """Forget the started session *sid*; if it is on its way into the store, wait until it has arrived."""
+        await self._unstored.discard(sid)
+
+    def _be_sure(self) -> None:
+        if not self._watch.is_sure(self._clock.elapsed()):
+            raise StoreUnavailable("the change log cannot be read now")
+
+    # --- sessions that are being written ---
 
     def place(self) -> int | None:
         """Return where in the log memory stands, to be given to :meth:`keep_written`; None when it cannot tell."""
@@ -129,15 +157,16 @@ class Memory:
                 self._cache.put(record.digest, entry)
 
     def _ask_unstored(self, digest: Digest, touch: bool) -> Session | Refused:
-        self._watch.is_sure(self._clock.elapsed())
-        session = self.unstored.session(digest)
-        if session is None:
+        if len(self._unstored):
+            self._be_sure()
+        sid = self._unstored.sid_of(digest)
+        record = None if sid is None else self._unstored.get(sid)
+        if record is None:
             return _UNKNOWN
-        now = self._clock.now()
-        reason = lifetime.judge(session, now=now, policy=self._policy)
+        reason = self.why_over(record.session)
         if reason is not None:
             return Refused(reason)
-        return self.unstored.touch(session.sid, now) if touch else session
+        return self._unstored.touch(record.session.sid, self._clock.now()) if touch else record.session
 
     def _entry(self, session: Session) -> Entry:
         session = self.seen.overlay(session)

@@ -7,18 +7,22 @@ process only, which is no loss: it says nothing about anybody.
 Rules of this module:
 
 1. Bounded: at one more than :data:`MOST`, the one longest here goes.
-2. Storing is one step for everyone who asks at once, so that of two first writes neither is lost.
+2. What is here is memory like any other: it counts only while memory is sure (:class:`coatcheck.fleet.memory.Memory`).
+3. Storing is one task for everyone who asks at once, so that of two first writes neither is lost; and it goes on when
+   they are cancelled, so that we know what became of it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable
 
 from msgspec.structs import replace
 
+from coatcheck.errors import AlreadyExists
 from coatcheck.records import Change, Digest, Kind, Record, Session
-from coatcheck.stores.base import Stamp, Store
+from coatcheck.stores.base import Place, Stamp, Store
 
 MOST = 10_000
 
@@ -28,20 +32,18 @@ class Unstored:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._records: dict[str, tuple[Record, int]] = {}
+        self._records: dict[str, tuple[Record, Place]] = {}
         self._sids: dict[Digest, str] = {}
-        self._one_at_a_time = asyncio.Lock()
+        self._storing: dict[str, asyncio.Task[None]] = {}
 
-    def start(self) -> None:
-        """Begin, with none. The lock belongs to the event loop of this opening."""
-        self.drop()
-        self._one_at_a_time = asyncio.Lock()
+    def __len__(self) -> int:
+        return len(self._records) + len(self._storing)
 
-    def add(self, record: Record, epoch: int) -> None:
-        """Hold *record*, which begins in *epoch*."""
+    def add(self, record: Record, place: Place) -> None:
+        """Hold *record*, which begins at *place* in the log."""
         if len(self._records) >= MOST:
             self._forget(next(iter(self._records)))
-        self._records[record.session.sid] = record, epoch
+        self._records[record.session.sid] = record, place
         self._sids[record.digest] = record.session.sid
 
     def apply(self, changes: Iterable[Change]) -> None:
@@ -55,33 +57,27 @@ class Unstored:
         self._records.clear()
         self._sids.clear()
 
-    async def discard(self, sid: str) -> None:
-        """Forget the session *sid*, if it is here; if it is on its way into the store, wait until it has arrived."""
-        async with self._one_at_a_time:
-            self._forget(sid)
-
     def get(self, sid: str) -> Record | None:
         """Return the record of *sid*, if it is here."""
-        record, _ = self._records.get(sid, (None, 0))
-        return record
+        held = self._records.get(sid)
+        return None if held is None else held[0]
 
-    def session(self, digest: Digest) -> Session | None:
-        """Return the session under *digest*, if it is here."""
-        sid = self._sids.get(digest)
-        return None if sid is None else self._records[sid][0].session
+    def sid_of(self, digest: Digest) -> str | None:
+        """Return the *sid* of the session under *digest*, if it is here."""
+        return self._sids.get(digest)
 
     def touch(self, sid: str, now: int) -> Session:
         """Note activity."""
-        record, epoch = self._records[sid]
+        record, place = self._records[sid]
         session = replace(record.session, seen_at=now)
-        self._records[sid] = replace(record, session=session), epoch
+        self._records[sid] = replace(record, session=session), place
         return session
 
-    async def store_digest(self, digest: Digest, stamp: Stamp) -> None:
-        """Like :meth:`store`, for the session under *digest*."""
-        sid = self._sids.get(digest)
-        if sid is not None:
-            await self.store(sid, stamp)
+    async def discard(self, sid: str) -> None:
+        """Forget the session *sid*, if it is here; if it is on its way into the store, wait until it has arrived."""
+        self._forget(sid)
+        if sid in self._storing:
+            await asyncio.wait([self._storing[sid]])
 
     async def store(self, sid: str, stamp: Stamp) -> None:
         """
@@ -89,15 +85,28 @@ class Unstored:
 
         When this returns it is there, or was never here, or was ended while it was here: then the store knows.
         """
-        if sid not in self._records:
-            return
-        async with self._one_at_a_time:
-            record, epoch = self._records.get(sid, (None, 0))
-            if record is not None:
-                await self._store.create(record, generation=epoch, most=1, stamp=stamp)
-                self._forget(sid)
+        task = self._storing.get(sid)
+        if task is None:
+            if sid not in self._records:
+                return
+            task = asyncio.get_running_loop().create_task(self._put(sid, stamp))
+            self._storing[sid] = task
+            task.add_done_callback(lambda done: self._stored(sid, done))
+        await asyncio.shield(task)
+
+    async def _put(self, sid: str, stamp: Stamp) -> None:
+        record, place = self._records[sid]
+        # There already: an earlier attempt arrived, though its caller heard that it had failed.
+        with contextlib.suppress(AlreadyExists):
+            await self._store.create(record, generation=None, most=1, stamp=stamp, place=place)
+        self._forget(sid)
+
+    def _stored(self, sid: str, task: asyncio.Task[None]) -> None:
+        del self._storing[sid]
+        if not task.cancelled():
+            task.exception()  # looked at, in case that nobody waits any more
 
     def _forget(self, sid: str) -> None:
-        record, _ = self._records.pop(sid, (None, 0))
-        if record is not None:
-            del self._sids[record.digest]
+        held = self._records.pop(sid, None)
+        if held is not None:
+            del self._sids[held[0].digest]

@@ -22,10 +22,11 @@ from coatcheck.clock import Clock
 from coatcheck.errors import CoatcheckError
 from coatcheck.fleet.cache import Cache
 from coatcheck.fleet.unstored import Unstored
-from coatcheck.stores.base import EmbeddedStore
+from coatcheck.stores.base import EmbeddedStore, Place
 
 BACKSTOP_S = 0.05
 _NEVER = float("-inf")
+_FROM_THE_END = 2**62  # with nothing in memory there is nothing to learn from the log but where it ends
 
 
 class Watch:
@@ -36,8 +37,6 @@ class Watch:
         pulse: The store's pulse. seen: its number when the log was last read.
 
         ask_at: :meth:`Clock.elapsed` from which the pulse alone is not enough.
-
-        epoch: The store's epoch as far as we know.
 
         now: The calendar, read along with the store: whole seconds, at most :data:`BACKSTOP_S` old while sure.
     """
@@ -52,12 +51,12 @@ class Watch:
         self.seen: int | None = None
         self.ask_at = _NEVER
         self._applied = 0
-        self.epoch = 0
+        self._epoch = 0
         self._fault: CoatcheckError | None = None
 
     def start(self) -> None:
         """Begin anew, knowing nothing of the log."""
-        self.seen, self._applied, self.epoch = None, 0, 0
+        self.seen, self._applied, self._epoch = None, _FROM_THE_END, 0
         self.ask_at = _NEVER
         self._fault = None
 
@@ -75,6 +74,10 @@ class Watch:
         if elapsed < self.ask_at and self.pulse[0] == self.seen:
             return True
         return self.catch_up(elapsed)
+
+    def place(self) -> Place:
+        """Return where in the log memory stands."""
+        return Place(self._epoch, self._applied)
 
     def stop(self, fault: CoatcheckError) -> None:
         """From now on raise *fault* at every check."""
@@ -106,11 +109,11 @@ class Watch:
         tail = self._store.tail_now(self._applied)
         if tail is None:
             return False
-        if tail.epoch != self.epoch or tail.trimmed > self._applied or tail.head < self._applied:
+        if tail.epoch != self._epoch or tail.trimmed > self._applied or tail.head < self._applied:
             self._cache.drop()
             self._unstored.drop()
         else:
             self._cache.apply(tail.changes)
             self._unstored.apply(tail.changes)
-        self._applied, self.epoch = tail.head, tail.epoch
+        self._applied, self._epoch = tail.head, tail.epoch
         return True

@@ -39,6 +39,8 @@ def from_url(url: str) -> EmbeddedStore:
 def _file_of(rest: str) -> str:
     if not rest.startswith("/") or len(rest) < 2:
         raise ConfigError("store", "a SQLite URL has three slashes and a file name", _KNOWN)
+    if not rest.isprintable():
+        raise ConfigError("store", "the file name holds characters that cannot be printed", _KNOWN)
     if "?" in rest or "#" in rest or "\0" in rest:
         raise ConfigError("store", "a SQLite URL takes no options", _KNOWN)
     if rest[1:] == ":memory:":

@@ -98,7 +98,11 @@ def prepare(path: Path, *, is_open_here: bool) -> bool:
     Raises:
         StoreUnusable: It must not be used; says why and what to do.
     """
-    if not path.parent.is_dir():
+    try:
+        has_folder = path.parent.is_dir()
+    except OSError as error:
+        raise StoreUnusable(f"{path} cannot be used ({error.strerror})") from None
+    if not has_folder:
         raise StoreUnusable(f"there is no folder {path.parent}; make it first")
     if kind := network_file_system(path.parent):
         raise StoreUnusable(f"{path} is on a network file system ({kind}), where SQLite loses data; use a local disk")

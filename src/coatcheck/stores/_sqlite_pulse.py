@@ -36,6 +36,7 @@ class Pulse:
     def __init__(self, path: Path) -> None:
         """Map the file; make it if need be."""
         self._path = path
+        self._handle = -1
         try:
             self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             # Allocated, not only sized: storing into a page that the full disk cannot back would kill the process.
@@ -45,6 +46,8 @@ class Pulse:
                 os.ftruncate(self._handle, _SIZE)
             self._map = mmap.mmap(self._handle, _SIZE)
         except OSError as error:
+            if self._handle >= 0:
+                os.close(self._handle)
             raise StoreUnusable(f"{path} cannot be used ({error.strerror})") from None
         # Eight aligned bytes are stored at once. Were they not, a torn number would only be one more difference.
         self.view = memoryview(self._map).cast("Q")
@@ -65,7 +68,7 @@ class Pulse:
         """Say whether the mapped file is still the one at its path."""
         try:
             ours, there = os.fstat(self._handle), os.stat(self._path, follow_symlinks=False)
-        except FileNotFoundError:
+        except OSError:
             return False
         return (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
 

@@ -17,7 +17,7 @@ import msgspec
 
 from coatcheck.errors import AlreadyExists
 from coatcheck.records import Device, Digest, Kind, Reason, Record, Session
-from coatcheck.stores.base import MOVED, Moved, Seen, Stamp
+from coatcheck.stores.base import MOVED, Moved, Place, Seen, Stamp
 from coatcheck.values import decode, decode_frozen, encode, fitted, merged
 
 SESSION = (
@@ -85,9 +85,11 @@ class Steps:
         self._connection = connection
         self.moved = False
 
-    def create(self, record: Record, generation: int | None, most: int, stamp: Stamp) -> Moved | None:
+    def create(
+        self, record: Record, generation: int | None, most: int, stamp: Stamp, place: Place | None
+    ) -> Moved | None:
         sub = record.session.sub
-        if self._has_moved(sub, generation) or (generation is not None and self._is_named(record.session.sid)):
+        if self._has_moved(sub, generation) or (place is not None and self._was_ended(record.session.sid, place)):
             return MOVED
         try:
             self._do(_INSERT, _columns(record))
@@ -126,7 +128,7 @@ class Steps:
     def change_data(
         self, sid: str, change: Mapping[str, Any], unset: Sequence[str], limit: int, stamp: Stamp
     ) -> int | None:
-        raw = self._do(f"SELECT data FROM sessions WHERE sid = ? AND {LIVE}", (sid,)).get
+        raw = self._do(f"SELECT data FROM sessions WHERE sid = ? AND expires_at > ? AND {LIVE}", (sid, stamp.now)).get
         if raw is None:
             return None
         fresh = fitted(merged(decode(raw), change, unset), limit=limit, field="set")
@@ -195,14 +197,15 @@ class Steps:
         return head
 
     def _has_moved(self, sub: str | None, generation: int | None) -> bool:
-        if generation is None:
+        if sub is None or generation is None:
             return False
         select = "SELECT epoch + coalesce((SELECT generation FROM subjects WHERE sub = ?), 0) FROM meta"
         return bool(self._do(select, (sub,)).get != generation)
 
-    def _is_named(self, sid: str) -> bool:
-        # No index: it is asked once in the life of a started session, and the log is short.
-        return self._do("SELECT 1 FROM changes WHERE sid = ? LIMIT 1", (sid,)).get is not None
+    def _was_ended(self, sid: str, place: Place) -> bool:
+        named = "SELECT 1 FROM changes WHERE position > ? AND sid = ?"
+        select = f"SELECT epoch <> ? OR trimmed > ? OR EXISTS ({named}) FROM meta"
+        return bool(self._do(select, (place.epoch, place.position, place.position, sid)).get)
 
     def _raise_generation(self, sub: str) -> None:
         self._do(

@@ -102,9 +102,12 @@ class GroupWriter:
         else:
             self._handed.put(group)
 
-    def stop(self) -> None:
-        """Finish what was handed over, then end the thread."""
+    def refuse(self) -> None:
+        """Take nothing more. Called on the event loop, so that nothing is handed over from here on."""
         self._stopped = True
+
+    def stop(self) -> None:
+        """After :meth:`refuse`: finish what was handed over, then end the thread."""
         self._handed.put(None)
         self._thread.join()
 
@@ -138,7 +141,6 @@ class GroupWriter:
             outcomes = [self._run(step, future) for step, future, _ in group]
             self._committing()
             self._connection.execute("COMMIT")
-            self._committed()
         except _Undo as undo:
             self._roll_back()
             if len(group) > 1:
@@ -148,6 +150,12 @@ class GroupWriter:
             fault = unavailable(error) if isinstance(error, apsw.Error) else error
             self._roll_back()
             return [(future, None, fault) for _, future, _ in group]
+        try:
+            self._committed()
+        except Exception:
+            # Done, and in the log, but not everybody has been told at once: they find out when they ask the store.
+            fault = StoreUnavailable("SQLite: written, but other processes could not be told; call again")
+            return [(future, None, error or fault) for future, _, error in outcomes]
         return outcomes
 
     def _run(self, step: Step, future: asyncio.Future[Any]) -> _Outcome:

@@ -54,8 +54,15 @@ class Seen(msgspec.Struct, frozen=True, gc=False):
     at: int
 
 
+class Place(msgspec.Struct, frozen=True):
+    """A position in the log of an epoch."""
+
+    epoch: int
+    position: int
+
+
 class Moved(msgspec.Struct, frozen=True):
-    """The subject's generation is no longer the one that was read."""
+    """What was read before is no longer so: the subject's sessions, or this one, were ended meanwhile."""
 
 
 MOVED = Moved()
@@ -75,15 +82,19 @@ class Store(Protocol):
     async def close(self) -> None:
         """Finish what was accepted and let go of everything. Calling it again does nothing."""
 
-    async def create(self, record: Record, *, generation: int | None, most: int, stamp: Stamp) -> Moved | None:
+    async def create(
+        self, record: Record, *, generation: int | None, most: int, stamp: Stamp, place: Place | None = None
+    ) -> Moved | None:
         """
         Add *record*.
 
         Of the subject's sessions more than *most*, the oldest are ended (and announced) in the same step.
 
         Args:
-            generation: When given, and the subject's (without a subject: the epoch) is another by now, or the log names
-                the session: add nothing, return :data:`MOVED`.
+            generation: When given, and the subject's is another by now: add nothing, return :data:`MOVED`.
+
+            place: For a session that was begun before: when the epoch is another by now, or the log names the session
+                after that position, it was ended meanwhile: add nothing, return :data:`MOVED`.
         """
 
     async def load(self, digest: Digest) -> Record | Ended | None:
@@ -119,7 +130,12 @@ class Store(Protocol):
     async def change_data(
         self, sid: str, change: Mapping[str, Any], unset: Sequence[str], *, limit: int, stamp: Stamp
     ) -> int | None:
-        """Set and unset keys of the session's data; parallel changes of other keys survive. None: no such session."""
+        """
+        Set and unset keys of the session's data; parallel changes of other keys survive.
+
+        Returns:
+            None when there is no such session, or it is past its absolute end.
+        """
 
     async def end(self, sid: str, *, of: str | None, kind: Kind, note: str, stamp: Stamp) -> int | None:
         """End one session. None, and nothing happens, when *of* is given and the session is not that subject's."""
@@ -145,7 +161,7 @@ class Store(Protocol):
         """Remove up to *limit* rows of each kind that are over; return how many. Call again until it returns 0."""
 
     async def tail(self, after: int) -> Tail:
-        """Return the log after position *after*."""
+        """Return the log after position *after*. Where that is very much, all of it may count as trimmed."""
 
 
 class EmbeddedStore(Store, Protocol):

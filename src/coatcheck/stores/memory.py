@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from coatcheck.errors import AlreadyExists
 from coatcheck.records import Change, Digest, Ended, Kind, Reason, Record, Session, Tail
-from coatcheck.stores.base import MOVED, Moved, Seen, Stamp
+from coatcheck.stores.base import MOVED, Moved, Place, Seen, Stamp
 from coatcheck.values import decode, decode_frozen, fitted, merged
 
 
@@ -84,12 +84,13 @@ class MemoryStore:
 
     # --- writing ---
 
-    async def create(self, record: Record, *, generation: int | None, most: int, stamp: Stamp) -> Moved | None:
+    async def create(
+        self, record: Record, *, generation: int | None, most: int, stamp: Stamp, place: Place | None = None
+    ) -> Moved | None:
         sub = record.session.sub
-        if generation is not None and (
-            generation != self._epoch + self._generations.get(sub or "", 0)
-            or any(change.sid == record.session.sid for change, _ in self._changes)
-        ):
+        if sub is not None and generation is not None and generation != await self.generation(sub):
+            return MOVED
+        if place is not None and self._was_ended(record.session.sid, place):
             return MOVED
         if record.session.sid in self._rows or record.digest in self._sids:
             raise AlreadyExists("a session with this token or sid exists")
@@ -128,7 +129,7 @@ class MemoryStore:
         self, sid: str, change: Mapping[str, Any], unset: Sequence[str], *, limit: int, stamp: Stamp
     ) -> int | None:
         record = self._rows.get(sid)
-        if record is None:
+        if record is None or stamp.now >= record.session.expires_at:
             return None
         raw = fitted(merged(decode(record.data), change, unset), limit=limit, field="set")
         self._rows[sid] = replace(record, data=raw)
@@ -184,6 +185,11 @@ class MemoryStore:
 
     def _of(self, sub: str | None) -> list[Record]:
         return [self._rows[sid] for sid in self._subjects.get(sub, ())] if sub is not None else []
+
+    def _was_ended(self, sid: str, place: Place) -> bool:
+        if self._epoch != place.epoch or self._trimmed > place.position:
+            return True
+        return any(change.sid == sid for change, _ in self._changes if change.position > place.position)
 
     def _put(self, record: Record) -> None:
         session = record.session

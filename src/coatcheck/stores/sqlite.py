@@ -35,10 +35,11 @@ from coatcheck.stores import _sqlite_file as file
 from coatcheck.stores._sqlite_pulse import Pulse
 from coatcheck.stores._sqlite_steps import LIVE, NEWEST_FIRST, RECORD, Steps, record_of, session_of
 from coatcheck.stores._sqlite_writer import GroupWriter
-from coatcheck.stores.base import Moved, Seen, Stamp
+from coatcheck.stores.base import Moved, Place, Seen, Stamp
 
 T = TypeVar("T")
 _RETRY_S = 0.002
+_MOST_CHANGES = 5_000
 
 
 class SQLiteStore:
@@ -58,6 +59,7 @@ class SQLiteStore:
         self._group = group
         self._vfs = vfs
         self._path: Path | None = None
+        self._writer: GroupWriter | None = None
         self._connections: list[apsw.Connection] = []
         self._reading = threading.Lock()
         self._fault: CoatcheckError | None = NotOpen("the store is not open")
@@ -81,7 +83,11 @@ class SQLiteStore:
 
     async def open(self) -> None:
         # In a thread: it may wait for another process that migrates.
-        await asyncio.to_thread(self._open)
+        await asyncio.to_thread(self._open_alone)
+
+    def _open_alone(self) -> None:
+        with _one_at_a_time:
+            self._open()
 
     def _open(self) -> None:
         self._path = None
@@ -116,16 +122,19 @@ class SQLiteStore:
 
     async def close(self) -> None:
         if self._fault is None or self._connections:
+            self._fault = NotOpen("the store is closed")
+            if self._writer is not None:
+                self._writer.refuse()
             await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
-        if hasattr(self, "_writer"):
-            self._writer.stop()
-            del self._writer
-            self._pulse.close()
-            _open_here[self._opened_file] -= 1
-        self._fault = NotOpen("the store is closed")
-        self._close_connections()
+        with _one_at_a_time:
+            if self._writer is not None:
+                self._writer.stop()
+                self._writer = None
+                self._pulse.close()
+                _open_here[self._opened_file] -= 1
+            self._close_connections()
 
     def _close_connections(self) -> None:
         for connection in reversed(self._connections):
@@ -142,7 +151,7 @@ class SQLiteStore:
         for kept in (apsw, *self._connections):
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
         self._connections.clear()
-        self.__dict__.pop("_writer", None)
+        self._writer = None
         self._fault = Forked("the store was opened before a fork; open it in each worker")
 
     # --- reading ---
@@ -174,12 +183,13 @@ class SQLiteStore:
 
     def changed_behind_pulse(self) -> bool | None:
         try:
+            self._check_usable()
             self._check_file()
             version = self._watch.pragma("data_version")
             if not self._pulse.is_current():
                 self._follow_pulse()
                 return True
-        except (apsw.Error, CoatcheckError):
+        except (apsw.Error, CoatcheckError, OSError):
             return None  # whoever asked goes to the store, and hears there what is wrong
         changed = version != self._data_version
         self._data_version = version
@@ -196,14 +206,17 @@ class SQLiteStore:
     def _tail(self, connection: apsw.Connection, after: int) -> Tail:
         # One statement, so one snapshot: read apart, a trim between the two would leave an unnoticed gap.
         select = """SELECT epoch, trimmed, head, position, kind, sid FROM meta
-                    LEFT JOIN changes ON position > ? ORDER BY position"""
-        rows: list[Any] = connection.execute(select, (after,)).fetchall()
+                    LEFT JOIN changes ON position > ? ORDER BY position LIMIT ?"""
+        rows: list[Any] = connection.execute(select, (after, _MOST_CHANGES + 1)).fetchall()
         changes = tuple(
             Change(position=position, kind=Kind(kind), sid=sid)
             for _, _, _, position, kind, sid in rows
             if position is not None
         )
         epoch, trimmed, head = rows[0][:3]
+        if len(changes) > _MOST_CHANGES:
+            # Reading them all would hold up the event loop for longer than reading the sessions again.
+            return Tail(epoch=epoch, trimmed=head, head=head)
         return Tail(epoch=epoch, trimmed=trimmed, head=head, changes=changes)
 
     async def _patiently(self, read: Callable[[], T]) -> T:
@@ -225,8 +238,10 @@ class SQLiteStore:
 
     # --- writing ---
 
-    async def create(self, record: Record, *, generation: int | None, most: int, stamp: Stamp) -> Moved | None:
-        return await self._submit(self._steps.create, record, generation, most, stamp)
+    async def create(
+        self, record: Record, *, generation: int | None, most: int, stamp: Stamp, place: Place | None = None
+    ) -> Moved | None:
+        return await self._submit(self._steps.create, record, generation, most, stamp, place)
 
     async def renew(
         self, old: Digest, record: Record, *, generation: int | None, most: int, stamp: Stamp
@@ -260,11 +275,12 @@ class SQLiteStore:
 
     def _submit(self, step: Callable[..., T], *args: Any) -> asyncio.Future[T]:
         self._check_usable()
+        if self._writer is None:
+            raise NotOpen("the store is closed")
         return self._writer.submit(functools.partial(step, *args))
 
     def _check_file(self) -> None:
         """Refuse from now on when the database is no longer at its path: we would be talking to a ghost."""
-        self._check_usable()
         if _identity(self.path) != self._opened_file:
             self._fault = StoreUnavailable("SQLite: the database file was moved or replaced; restart this process")
             raise self._fault
@@ -288,6 +304,8 @@ class SQLiteStore:
 
 _File = tuple[int, int]
 
+# Opening and closing look at files and at what is open: one engine at a time in this process.
+_one_at_a_time = threading.Lock()
 _open_here: Counter[_File] = Counter()
 _inherited: set[_File] = set()
 
@@ -313,6 +331,8 @@ def _check_not_inherited(path: Path) -> None:
 
 
 def _forked() -> None:
+    global _one_at_a_time  # noqa: PLW0603  a thread of the parent may have held it
+    _one_at_a_time = threading.Lock()
     _inherited.update(identity for identity, count in _open_here.items() if count)
     _open_here.clear()
 
