@@ -76,7 +76,7 @@ def test_the_version_is_one():
     """The package, its metadata and the changelog agree."""
     assert f'version = "{coatcheck.__version__}"' in (ROOT / "pyproject.toml").read_text()
     assert re.search(
-        r"^## (Unreleased|" + re.escape(coatcheck.__version__) + r")", (ROOT / "CHANGELOG.md").read_text(), re.M
+        r"^## (Unreleased|" + re.escape(coatcheck.__version__) + r")", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE
     )
 
 
@@ -86,3 +86,15 @@ def test_the_readme_names_the_two_commands():
     for target in ("serve", "test"):
         assert f"make {target}" in readme
         assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+
+
+def test_every_row_of_the_threat_model_names_a_test():
+    """An attack without a test that exists is not stopped, as far as anybody can tell."""
+    rows = [line for line in page("explanation/threat-model.md").splitlines() if re.match(r"\| (?!attack|---)", line)]
+    assert len(rows) > 25
+    for row in rows:
+        name = re.search(r"`(tests/[^`]+)` \|$", row)
+        assert name, row
+        path, _, function = name[1].partition("::")
+        assert (ROOT / path).exists(), row
+        assert not function or f"def {function}(" in (ROOT / path).read_text(), row

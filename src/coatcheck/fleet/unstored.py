@@ -89,17 +89,17 @@ class Unstored:
         if task is None:
             if sid not in self._records:
                 return
-            task = asyncio.get_running_loop().create_task(self._put(sid, stamp))
+            # What is to be written is taken now: a revocation that comes next forgets it here, waits, and ends the row.
+            task = asyncio.get_running_loop().create_task(self._put(*self._records[sid], stamp))
             self._storing[sid] = task
             task.add_done_callback(lambda done: self._stored(sid, done))
         await asyncio.shield(task)
 
-    async def _put(self, sid: str, stamp: Stamp) -> None:
-        record, place = self._records[sid]
+    async def _put(self, record: Record, place: Place, stamp: Stamp) -> None:
         # There already: an earlier attempt arrived, though its caller heard that it had failed.
         with contextlib.suppress(AlreadyExists):
             await self._store.create(record, generation=None, most=1, stamp=stamp, place=place)
-        self._forget(sid)
+        self._forget(record.session.sid)
 
     def _stored(self, sid: str, task: asyncio.Task[None]) -> None:
         del self._storing[sid]
