@@ -20,6 +20,7 @@ from coatcheck.values import NOTHING, FrozenDict, checked, checked_keys, decode_
 CLAIMS_BYTES = 8 * 1024
 SUBJECT_LONGEST = 255
 NOTE_LONGEST = 200
+_NOWHERE = Device()
 
 
 def subject(sub: Any) -> str:
@@ -68,7 +69,7 @@ def device(given: Any) -> Device:
     """Return *given*, or a device of which nothing is known."""
     if given is not None and not isinstance(given, Device):
         raise InvalidInput("device", f"is {type(given).__name__}", "give a coatcheck.Device")
-    return given or Device()
+    return given or _NOWHERE
 
 
 def whole(value: Any, field: str) -> int | None:

@@ -34,6 +34,7 @@ log = logging.getLogger("coatcheck")
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 RETRY_AFTER_S = 5
+_LONGEST = cookie.HEADER_LONGEST
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _JUDGED = frozenset({b"sec-fetch-site", b"origin", b"content-type"})
 # Lower case, as ASGI asks for, and the two spellings that applications use all the same.
@@ -101,7 +102,7 @@ class SessionMiddleware:
             # The usual case without a detour: our cookie stands there once, last, and memory knows it.
             before, _, token = sent.partition(self._needle)
             is_usual = len(token) == TOKEN_CHARACTERS and (
-                not before or (before.endswith(b"; ") and len(before) < cookie.HEADER_LONGEST)
+                not before or (before.endswith(b"; ") and len(before) < _LONGEST)
             )
             if is_usual and (found := self._recall(sha256(token).digest())):
                 scope["coatcheck"] = found
@@ -123,7 +124,7 @@ class SessionMiddleware:
             if message["type"] == "http.response.start":
                 fields = message.get("headers")
                 if type(fields) is not list:
-                    fields = list(fields or ())
+                    fields = list(fields or ())  # an iterator, perhaps: it can be read only once
                 for name, _ in fields:
                     if name in _SHAPED:
                         message["headers"] = headers.private(fields)
