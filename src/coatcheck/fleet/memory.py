@@ -25,7 +25,7 @@ from coatcheck.fleet.upkeep import Upkeep
 from coatcheck.fleet.watch import Watch
 from coatcheck.policy import Policy
 from coatcheck.records import Digest, Ended, Reason, Record, Refused, Session
-from coatcheck.stores.base import EmbeddedStore, Stamp
+from coatcheck.stores.base import EmbeddedStore, Place, Stamp
 
 _UNKNOWN, _EXPIRED = Refused(Reason.UNKNOWN), Refused(Reason.EXPIRED)
 
@@ -139,21 +139,22 @@ class Memory:
 
     # --- sessions that are being written ---
 
-    def place(self) -> int | None:
-        """Return where in the log memory stands, to be given to :meth:`keep_written`; None when it cannot tell."""
-        return self._watch.seen
+    def place(self) -> Place:
+        """Return where in the log memory stands, to be given to :meth:`keep_written`."""
+        return self._watch.place()
 
-    def keep_written(self, record: Record, place: int | None) -> None:
+    def keep_written(self, record: Record, place: Place) -> None:
         """
         Keep a new session that was just written, so that its first check is warm.
 
         Args:
             place: From before the write. If memory stands elsewhere now, a change may have named the session, and it is
-                not kept. A change that is still to be applied will find it here.
+                not kept. A change that is still to be applied will find it here. (The pulse would not do in its place:
+                the log may be read, and hold a change, before that change's pulse.)
         """
         entry = self._entry(record.session)
         with self._cache.lock:
-            if place is not None and place == self._watch.seen:
+            if place == self._watch.place():
                 self._cache.put(record.digest, entry)
 
     def _ask_unstored(self, digest: Digest, touch: bool) -> Session | Refused:
