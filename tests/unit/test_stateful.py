@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from coatcheck import Coatcheck, Policy, Refused
 from coatcheck.testing import ManualClock
@@ -30,6 +30,7 @@ UNSET = st.lists(KEYS, max_size=2)
 LIMITS = st.sampled_from([{}, {"idle_s": 50}, {"absolute_s": 300}, {"idle_s": 9999, "absolute_s": 9999}])
 SECONDS = st.sampled_from([1, 30, 49, 50, 59, 60, 250, 299, 300, 540, 599, 600, 1399, 2000]) | st.integers(1, 700)
 ENGINES = st.integers(0, 1)
+TOKENS = st.integers(0, 99)  # which of the tokens there were: see Machine.pick
 IN_MEMORY = Path("/dev/shm")  # what a disk adds, the durability tests look at; here it only takes time
 
 
@@ -60,10 +61,14 @@ class Expected:
         return "idle" if now >= self.seen_by(engine) + self.idle_s else None
 
 
+def some(machine):
+    """Whether there is a token to pick."""
+    return bool(machine.opens)
+
+
 class Machine(RuleBasedStateMachine):
     """One or two engines on one store, and the model."""
 
-    tokens = Bundle("tokens")
     engines_count = 1
     # Which of two sessions is the newer where both were signed in within one second.
     rows_decide = False
@@ -101,6 +106,13 @@ class Machine(RuleBasedStateMachine):
     def which(self, number):
         number %= len(self.engines)
         return number, self.engines[number]
+
+    def pick(self, number):
+        """One of the tokens there were; three times in four one that still opens something."""
+        every = list(self.opens)
+        live = [token for token in every if token not in self.dead]
+        pool = live if live and number % 4 else every
+        return pool[number // 4 % len(pool)]
 
     # --- the model's steps ---
 
@@ -179,7 +191,7 @@ class Machine(RuleBasedStateMachine):
 
     # --- rules ---
 
-    @rule(target=tokens, number=ENGINES, sub=SUBJECTS, claims=CHANGES, limits=LIMITS)
+    @rule(number=ENGINES, sub=SUBJECTS, claims=CHANGES, limits=LIMITS)
     def sign_in(self, number, sub, claims, limits):
         number, auth = self.which(number)
         done = self.run(auth.sign_in(sub, claims=claims, **limits))
@@ -189,43 +201,44 @@ class Machine(RuleBasedStateMachine):
         assert it.ends_at == self.clock.now() + absolute
         assert it.idle_s == min(IDLE, absolute, limits.get("idle_s", IDLE))
         self.make_room(sub, done.session.sid)
-        return done.token
 
-    @rule(target=tokens, number=ENGINES, data=CHANGES)
+    @rule(number=ENGINES, data=CHANGES)
     def start(self, number, data):
         number, auth = self.which(number)
         done = self.run(auth.start(data))
         self.add(done, number, sub=None, data=data, home=None if data else number)
-        return done.token
 
-    @rule(number=ENGINES, token=tokens, touch=st.booleans())
+    @precondition(some)
+    @rule(number=ENGINES, token=TOKENS, touch=st.booleans())
     def check(self, number, token, touch):
-        number, auth = self.which(number)
+        number, auth, token = *self.which(number), self.pick(token)
         self.compare(self.run(auth.check(token, touch=touch)), token, number, touch)
 
-    @rule(number=ENGINES, token=tokens, touch=st.booleans())
+    @precondition(some)
+    @rule(number=ENGINES, token=TOKENS, touch=st.booleans())
     def check_now(self, number, token, touch):
-        number, auth = self.which(number)
+        number, auth, token = *self.which(number), self.pick(token)
         found = auth.check_now(token, touch=touch)
         if found is not None:
             self.compare(found, token, number, touch)
 
-    @rule(target=tokens, number=ENGINES, token=tokens, sub=st.none() | SUBJECTS, claims=st.none() | CHANGES)
+    @precondition(some)
+    @rule(number=ENGINES, token=TOKENS, sub=st.none() | SUBJECTS, claims=st.none() | CHANGES)
     def renew(self, number, token, sub, claims):
-        number, auth = self.which(number)
+        number, auth, token = *self.which(number), self.pick(token)
         reasons, now = self.expect(token, number), self.clock.now()
         it = self.sessions.get(self.opens[token]) if reasons is None else None
         if it and sub and it.sub not in (None, sub):
             with pytest.raises(ValueError, match="sub"):
                 self.run(auth.renew(token, sub=sub, claims=claims))
-            return multiple()
+            return
         done = self.run(auth.renew(token, sub=sub, claims=claims))
         if not it:
             assert not done
             # What is over before its first write never comes into the store, which then knows nothing of it.
             gone = self.sessions.get(self.opens[token])
             assert done.reason in reasons | ({"unknown"} if gone and not gone.row else set())
-            return multiple()
+            return
         self.stored(it)
         it.seen, it.version = now, it.version + 1
         if sub and it.sub is None:
@@ -239,7 +252,6 @@ class Machine(RuleBasedStateMachine):
         assert done.session.sid == sid
         if it.sub:
             self.make_room(it.sub, sid)
-        return done.token
 
     @rule(number=ENGINES, sub=SUBJECTS, change=CHANGES, unset=UNSET)
     def update_claims(self, number, sub, change, unset):
@@ -254,9 +266,10 @@ class Machine(RuleBasedStateMachine):
         it = self.sessions.get(self.opens[token])
         return it if it and it.home in (None, number) else None
 
-    @rule(number=ENGINES, token=tokens, change=CHANGES, unset=UNSET)
+    @precondition(some)
+    @rule(number=ENGINES, token=TOKENS, change=CHANGES, unset=UNSET)
     def update_data(self, number, token, change, unset):
-        number, auth = self.which(number)
+        number, auth, token = *self.which(number), self.pick(token)
         it, now = self.is_here(token, number), self.clock.now()
         done = self.run(auth.update_data(self.opens[token], set=change, unset=unset))
         # A row takes data until its absolute end; what is no row yet becomes none once it is over.
@@ -268,16 +281,18 @@ class Machine(RuleBasedStateMachine):
             # Swept already, or there still though it is over: nobody can open it either way.
             assert done == Refused("unknown")
 
-    @rule(number=ENGINES, token=tokens)
+    @precondition(some)
+    @rule(number=ENGINES, token=TOKENS)
     def data(self, number, token):
-        number, auth = self.which(number)
+        number, auth, token = *self.which(number), self.pick(token)
         found, it = self.run(auth.data(self.opens[token])), self.is_here(token, number)
         over = it.over(self.clock.now(), number) if it else "unknown"
         assert found == (it.data if over is None else Refused(over))
 
-    @rule(number=ENGINES, token=tokens, of=st.none() | SUBJECTS)
+    @precondition(some)
+    @rule(number=ENGINES, token=TOKENS, of=st.none() | SUBJECTS)
     def revoke(self, number, token, of):
-        number, auth = self.which(number)
+        number, auth, token = *self.which(number), self.pick(token)
         sid = self.opens[token]
         it = self.sessions.get(sid)
         done = self.run(auth.revoke(sid, of=of))
@@ -287,26 +302,52 @@ class Machine(RuleBasedStateMachine):
         elif it:
             assert done == Refused("unknown")
 
-    @rule(number=ENGINES, sub=SUBJECTS, keep=st.none() | tokens)
-    def revoke_user(self, number, sub, keep):
-        kept = None if keep is None else self.opens[keep]
+    @rule(number=ENGINES, sub=SUBJECTS)
+    def revoke_user(self, number, sub):
+        self.end_all(number, sub, None)
+
+    @precondition(some)
+    @rule(number=ENGINES, token=TOKENS, sub=st.none() | SUBJECTS)
+    def revoke_others(self, number, token, sub):
+        kept = self.opens[self.pick(token)]
+        it = self.sessions.get(kept)
+        self.end_all(number, sub or (it and it.sub) or "maria", kept)
+
+    def end_all(self, number, sub, kept):
         self.run(self.which(number)[1].revoke_user(sub, keep=kept))
         for sid, it in list(self.sessions.items()):
             if it.sub == sub and sid != kept:
                 self.end(sid, "revoked")
 
-    @rule(number=ENGINES)
-    def revoke_everyone(self, number):
+    @rule(number=ENGINES, seldom=st.integers(0, 3))
+    def revoke_everyone(self, number, seldom):
+        if seldom:
+            return
         self.run(self.which(number)[1].revoke_everyone())
         for sid in list(self.sessions):
             self.end(sid, "revoked", "unknown")
 
     @rule(seconds=SECONDS)
     def advance(self, seconds):
+        self.advance_by(seconds)
+
+    def advance_by(self, seconds):
         # In life an engine writes its activity within the interval; so here.
         if self.clock.now() + seconds - self.flushed_at > INTERVAL:
             self.flush_all()
         self.clock.advance(seconds)
+
+    @precondition(some)
+    @rule(number=ENGINES, token=TOKENS, which=st.sampled_from(["idle", "absolute"]), late=st.integers(-1, 1))
+    def wait_for_an_end(self, number, token, which, late):
+        """Go to the last second of a session, to its end, or to the second after it; then ask every engine."""
+        token = self.pick(token)
+        it = self.sessions.get(self.opens[token])
+        if it:
+            end = it.ends_at if which == "absolute" else it.seen_by(number) + it.idle_s
+            self.advance_by(max(0, end + late - self.clock.now()))
+            for each, auth in enumerate(self.engines):
+                self.compare(self.run(auth.check(token, touch=False)), token, each, touch=False)
 
     @rule(number=ENGINES)
     def flush(self, number):
@@ -324,16 +365,18 @@ class Machine(RuleBasedStateMachine):
                 # A process that has it in memory may still know why.
                 self.end(sid, "unknown", "expired", "idle")
 
-    @rule(number=ENGINES, sub=SUBJECTS)
-    def sessions_of(self, number, sub):
-        number, auth = self.which(number)
+    @invariant()
+    def lists_are_right(self):
         now = self.clock.now()
-        live = [sid for sid, it in self.sessions.items() if it.sub == sub and not it.over(now, number)]
-        found = self.run(auth.sessions_of(sub))
-        assert [session.sid for session in found] == sorted(live, key=self.age, reverse=True)
-        for session in found:
-            it = self.sessions[session.sid]
-            assert (session.claims, session.version, session.seen_at) == (it.claims, it.version, it.seen_by(number))
+        for number, auth in enumerate(getattr(self, "engines", ())):
+            for sub in ("maria", "bob"):
+                live = [sid for sid, it in self.sessions.items() if it.sub == sub and not it.over(now, number)]
+                found = self.run(auth.sessions_of(sub))
+                assert [session.sid for session in found] == sorted(live, key=self.age, reverse=True)
+                for session in found:
+                    it = self.sessions[session.sid]
+                    assert (session.claims, session.version) == (it.claims, it.version)
+                    assert session.seen_at == it.seen_by(number)
 
     @invariant()
     def memory_is_bounded(self):
@@ -371,7 +414,7 @@ class SQLiteMachine(Machine):
 
 QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 SHORT = settings(max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=QUIET)
-LONG = settings(SHORT, max_examples=1000, stateful_step_count=80)
+LONG = settings(SHORT, max_examples=400, stateful_step_count=80)
 
 
 def case(machine, chosen):
