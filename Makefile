@@ -2,8 +2,7 @@
 #
 #   make serve      set up, then run the example on http://localhost:8000 (PORT=…)
 #   make test       set up, then lint, types and tests: under five minutes
-#   make test-all   what takes longer: every Python, long multi-process runs
-#   make soak       four processes for a minute on one file
+#   make test-all   on top of make test: every Python, long multi-process runs
 #   make bench      the figures in docs/reference/figures.md
 #   make pins       write requirements/*.txt anew
 
@@ -14,7 +13,7 @@ BIN := $(VENV)/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
 WORKERS ?= 4
 
-.PHONY: serve test test-all soak bench pins format clean
+.PHONY: serve test test-all bench pins format clean
 .DEFAULT_GOAL := test
 
 $(BIN)/python:
@@ -38,14 +37,11 @@ test: $(VENV)/.dev
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy --no-error-summary
-	$(BIN)/pytest -q -n $(WORKERS) -m "not long and not soak"
+	$(BIN)/pytest -q -n $(WORKERS) -m "not long"
 
-test-all: test
+test-all: $(VENV)/.dev
 	$(BIN)/pytest -q -m long
 	@bash scripts/every_python
-
-soak: $(VENV)/.dev
-	$(BIN)/pytest -q -m soak
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/check.py

@@ -397,6 +397,24 @@ async def test_the_pulse_is_noted_as_it_was_before_the_log_was_read(a, b, monkey
     assert not a.check_now(mine.token)
 
 
+@pytest.mark.parametrize("second", ["revoke", "revoke_user", "revoke_everyone", "update_claims"])
+@pytest.mark.parametrize("first", ["revoke", "revoke_user", "revoke_everyone"])
+async def test_what_finds_nothing_left_to_do_waits_for_who_did_it(a, b, url, clock, monkeypatch, first, second):
+    """
+    A session that another process has ended, and not yet told anybody: ending it once more, or changing its claims,
+    finds no row. When that returns, it is in force all the same.
+    """
+    mine = await a.sign_in("maria", claims={"role": "admin"})
+    assert is_old(a.check_now(mine.token))
+    with monkeypatch.context() as unannounced:
+        unannounced.setattr(b._store._pulse, "beat", lambda: None)
+        await CHANGES[first](b, mine)
+    assert is_old(a.check_now(mine.token)), "committed, and not announced: the call has not returned yet"
+    async with Coatcheck(url, clock=clock) as c:
+        await CHANGES[second](c, mine)
+    assert not is_old(a.check_now(mine.token))
+
+
 # --- age, size, trouble ---
 
 

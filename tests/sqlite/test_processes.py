@@ -49,7 +49,7 @@ def test_no_process_accepts_what_another_has_ended(tmp_path, processes):
     assert_true(told, writes=1500, contested=200)
 
 
-@pytest.mark.soak
+@pytest.mark.long
 def test_no_process_accepts_what_another_has_ended_for_a_minute(tmp_path):
     """The same with four processes for a minute."""
     told = run_crowd(tmp_path, processes=4, revocations=1_000_000, seconds=60)

@@ -77,7 +77,12 @@ def _columns(record: Record) -> tuple[Any, ...]:
 
 
 class Steps:
-    """The writes of one connection. *moved* says whether any of them appended to the log since it was last cleared."""
+    """
+    The writes of one connection.
+
+    Attributes:
+        moved: Whether others must look at the log, on account of anything done here since this was last cleared.
+    """
 
     def __init__(self, connection: apsw.Connection) -> None:
         # Rows are of our own making, so their types are known; the driver's stubs cannot know them.
@@ -193,7 +198,9 @@ class Steps:
             self._connection.executemany("INSERT INTO changes VALUES (?, ?, ?, ?, ?)", rows)
             head += len(sids)
             self._do("UPDATE meta SET head = ?", (head,))
-            self.moved = True
+        # Also when nothing was appended: what there was to do, another process may have done, and not yet told anybody.
+        # Our caller is told "in force", so everyone must look at the log now.
+        self.moved = True
         return head
 
     def _has_moved(self, sub: str | None, generation: int | None) -> bool:
