@@ -54,7 +54,9 @@ def judge(
         return Verdict.PASS if sec_fetch_site in ("same-origin", "none") else Verdict.REFUSE
     if origin is not None:
         return Verdict.PASS if origin in policy.origins else Verdict.REFUSE
-    # Neither header: not a current browser. What an old one could send from another site is a form; a handshake it
-    # would have sent with an Origin.
+    # Neither header: not a current browser. What an old one could send from another site is a form, and a form knows no
+    # other unsafe method than POST; a handshake it would have sent with an Origin.
+    if method != "POST":
+        return Verdict.PASS
     media_type = (content_type or "").partition(";")[0].strip().lower()
-    return Verdict.NEED_TOKEN if media_type in _FORM_TYPES and not websocket else Verdict.PASS
+    return Verdict.NEED_TOKEN if media_type in _FORM_TYPES else Verdict.PASS

@@ -31,18 +31,24 @@ def from_url(url: str) -> EmbeddedStore:
     if separator and scheme == "sqlite":
         from coatcheck.stores.sqlite import SQLiteStore
 
-        return SQLiteStore(_file_of(rest))
+        return SQLiteStore(file_of(rest))
     # The URL may hold a password, so only its scheme is shown.
     raise ConfigError("store", f"{ascii(scheme[:32]) if separator else 'the text'} is not a known kind of URL", _KNOWN)
 
 
-def _file_of(rest: str) -> str:
+def file_of(rest: str, *, setting: str = "store") -> str:
+    """
+    Return the file that a SQLite URL names after its ``sqlite://``.
+
+    Raises:
+        ConfigError: It names none.
+    """
     if not rest.startswith("/") or len(rest) < 2:
-        raise ConfigError("store", "a SQLite URL has three slashes and a file name", _KNOWN)
+        raise ConfigError(setting, "a SQLite URL has three slashes and a file name", _KNOWN)
     if not rest.isprintable():
-        raise ConfigError("store", "the file name holds characters that cannot be printed", _KNOWN)
+        raise ConfigError(setting, "the file name holds characters that cannot be printed", _KNOWN)
     if "?" in rest or "#" in rest or "\0" in rest:
-        raise ConfigError("store", "a SQLite URL takes no options", _KNOWN)
+        raise ConfigError(setting, "a SQLite URL takes no options", _KNOWN)
     if rest[1:] == ":memory:":
-        raise ConfigError("store", "SQLite in memory is not offered", 'use "memory://"')
+        raise ConfigError(setting, "SQLite in memory is not offered", 'use "memory://"')
     return rest[1:]

@@ -22,7 +22,6 @@ import ctypes
 import functools
 import os
 import threading
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,6 +31,7 @@ import apsw
 from coatcheck.errors import CoatcheckError, Forked, NotOpen, StoreUnavailable
 from coatcheck.records import Change, Digest, Ended, Kind, Reason, Record, Session, Tail
 from coatcheck.stores import _sqlite_file as file
+from coatcheck.stores import _sqlite_here as here
 from coatcheck.stores._sqlite_pulse import Pulse
 from coatcheck.stores._sqlite_steps import LIVE, NEWEST_FIRST, RECORD, Steps, record_of, session_of
 from coatcheck.stores._sqlite_writer import GroupWriter
@@ -86,14 +86,14 @@ class SQLiteStore:
         await asyncio.to_thread(self._open_alone)
 
     def _open_alone(self) -> None:
-        with _one_at_a_time:
+        with here.one_at_a_time():
             self._open()
 
     def _open(self) -> None:
         self._path = None
         self._path = path = self.path
-        _check_not_inherited(path)
-        is_new = file.prepare(path, is_open_here=_is_open_here(path))
+        here.check_not_inherited(path)
+        is_new = file.prepare(path, is_open_here=here.is_open(path))
         try:
             self._write = self._connect(path, wait=True)
             file.make_ours(self._write, path)
@@ -107,8 +107,7 @@ class SQLiteStore:
         except BaseException:
             self._close_connections()
             raise
-        self._opened_file = _identity(path) or (0, 0)
-        _open_here[self._opened_file] += 1
+        self._opened_file = here.note_open(path)
         self._steps = Steps(self._write)
         self._writer = GroupWriter(
             self._write, committing=self._check_file, committed=self._committed, most=self._group
@@ -128,12 +127,12 @@ class SQLiteStore:
             await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
-        with _one_at_a_time:
+        with here.one_at_a_time():
             if self._writer is not None:
                 self._writer.stop()
                 self._writer = None
                 self._pulse.close()
-                _open_here[self._opened_file] -= 1
+                here.note_closed(self._opened_file)
             self._close_connections()
 
     def _close_connections(self) -> None:
@@ -281,7 +280,7 @@ class SQLiteStore:
 
     def _check_file(self) -> None:
         """Refuse from now on when the database is no longer at its path: we would be talking to a ghost."""
-        if _identity(self.path) != self._opened_file:
+        if here.identity(self.path) != self._opened_file:
             self._fault = StoreUnavailable("SQLite: the database file was moved or replaced; restart this process")
             raise self._fault
 
@@ -300,42 +299,3 @@ class SQLiteStore:
     def _follow_pulse(self) -> None:
         # The old mapping stays as it is: another thread may be reading it, and a page costs less than a crash.
         self._pulse = Pulse(self._pulse_file)
-
-
-_File = tuple[int, int]
-
-# Opening and closing look at files and at what is open: one engine at a time in this process.
-_one_at_a_time = threading.Lock()
-_open_here: Counter[_File] = Counter()
-_inherited: set[_File] = set()
-
-
-def _identity(path: Path) -> _File | None:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
-
-
-def _is_open_here(path: Path) -> bool:
-    identity = _identity(path)
-    return identity is not None and _open_here[identity] > 0
-
-
-def _check_not_inherited(path: Path) -> None:
-    # SQLite remembers, across a fork, that this process holds its locks on the file. The child holds none, would never
-    # take them, and would lose commits to whoever believes to be alone.
-    if _identity(path) in _inherited:
-        raise Forked(f"{path} was open when this process was forked; open it in the workers only, after the fork")
-
-
-def _forked() -> None:
-    global _one_at_a_time  # noqa: PLW0603  a thread of the parent may have held it
-    _one_at_a_time = threading.Lock()
-    _inherited.update(identity for identity, count in _open_here.items() if count)
-    _open_here.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)
