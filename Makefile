@@ -1,6 +1,7 @@
 # Everything a fresh machine needs is Python, make and a package index.
 #
-#   make serve      set up, then run the example on http://localhost:8000 (PORT=…)
+#   make serve      set up, then run the server on http://localhost:8000 (PORT=…)
+#   make example    set up, then run the small example application instead
 #   make test       set up, then lint, types and tests: under five minutes
 #   make test-all   on top of make test: every Python, long multi-process runs
 #   make bench      the figures in docs/reference/figures.md
@@ -13,7 +14,7 @@ BIN := $(VENV)/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
 WORKERS ?= 4
 
-.PHONY: serve test test-all bench pins format clean
+.PHONY: serve example test test-all bench pins format clean
 .DEFAULT_GOAL := test
 
 $(BIN)/python:
@@ -21,25 +22,34 @@ $(BIN)/python:
 		{ echo "Coatcheck needs Python 3.11 or newer; try: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.example: requirements/example.txt pyproject.toml | $(BIN)/python
-	$(PIP) --require-hashes -r requirements/example.txt
+$(VENV)/.server: requirements/server.txt pyproject.toml | $(BIN)/python
+	$(PIP) --require-hashes -r requirements/server.txt
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(BIN)/python
 	$(PIP) --require-hashes -r requirements/dev.txt
 	$(PIP) --no-deps --no-build-isolation --editable .
-	@touch $@ $(VENV)/.example
+	@touch $@ $(VENV)/.server
 
-serve: $(VENV)/.example
+serve: $(VENV)/.server
+	PYTHONPATH=src exec $(BIN)/python -m coatcheck.cli serve --port $(PORT)
+
+example: $(VENV)/.server
 	PYTHONPATH=src exec $(BIN)/python -m examples.starlette_app --port $(PORT)
 
-test: $(VENV)/.dev
+# Some tests compare with what others use from npm; where there is no npm, they say that they were skipped.
+$(VENV)/.npm: tests/node/package-lock.json | $(BIN)/python
+	@if command -v npm >/dev/null; then cd tests/node && npm ci --silent; \
+	else echo "no npm on this machine: the tests with axe-core and jose are skipped"; fi
+	@touch $@
+
+test: $(VENV)/.dev $(VENV)/.npm
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy --no-error-summary
 	$(BIN)/pytest -q -n $(WORKERS) -m "not long"
 
-test-all: $(VENV)/.dev
+test-all: $(VENV)/.dev $(VENV)/.npm
 	$(BIN)/pytest -q -m long
 	@bash scripts/every_python
 
@@ -49,9 +59,10 @@ bench: $(VENV)/.dev
 
 pins: | $(BIN)/python
 	$(PIP) uv
-	for name in dev example; do \
-		$(BIN)/uv pip compile pyproject.toml --group $$name --universal --python-version 3.11 --generate-hashes \
-			--no-header --no-emit-index-url --no-emit-find-links --quiet --output-file requirements/$$name.txt; \
+	for name in dev server; do \
+		$(BIN)/uv pip compile pyproject.toml --extra server $$([ $$name = server ] || echo --group $$name) --universal \
+			--python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --quiet \
+			--output-file requirements/$$name.txt; \
 	done
 
 format: $(VENV)/.dev

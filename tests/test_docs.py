@@ -9,6 +9,9 @@ import pytest
 
 import coatcheck
 from coatcheck import Coatcheck, CoatcheckError, CookiePolicy, CsrfPolicy, Policy, Reason, Receipt, Session, errors
+from coatcheck.server.api import ENDPOINTS
+from coatcheck.server.database.base import Event
+from coatcheck.server.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
@@ -63,6 +66,16 @@ def test_every_public_name_says_what_it_is():
             assert inspect.getdoc(thing), name
             for method, function in inspect.getmembers(thing, inspect.isfunction):
                 assert method.startswith("_") or inspect.getdoc(function), f"{name}.{method}"
+
+
+def test_everything_the_server_says_is_documented():
+    """Each address, problem, event and option of the server stands on its page."""
+    text = page("reference/server.md")
+    assert [one.path for one in ENDPOINTS if f"| `{one.method} {one.path}` | {one.who} |" not in text] == []
+    known = {problem.code: problem for one in ENDPOINTS for problem in one.all_problems()}
+    assert [code for code, problem in known.items() if f"| `{code}` | {problem.status} |" not in text] == []
+    assert [event.value for event in Event if f"`{event.value}`" not in text] == []
+    assert [field.name for field in dataclasses.fields(Settings) if f"| `{field.name}` |" not in text] == []
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))

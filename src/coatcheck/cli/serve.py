@@ -1,0 +1,80 @@
+"""``coatcheck serve``. Floor 6; may import: floors 0 to 6."""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated
+
+import typer
+
+from coatcheck.cli.options import DEFAULT_URL, DatabaseUrl, Store, examples
+from coatcheck.policy import CAREFUL, EVERYDAY, STRICT
+from coatcheck.server.settings import Settings
+
+EXAMPLES = examples(
+    "coatcheck serve",
+    "coatcheck serve --port 9000 --policy careful --tls-self-signed",
+    "coatcheck serve --host 0.0.0.0 --public-url https://auth.example.com --trusted-proxy 10.0.0.0/8",
+)
+
+
+class PolicyName(enum.StrEnum):
+    """The policies that have a name."""
+
+    EVERYDAY = "everyday"
+    CAREFUL = "careful"
+    STRICT = "strict"
+
+
+POLICIES = {PolicyName.EVERYDAY: EVERYDAY, PolicyName.CAREFUL: CAREFUL, PolicyName.STRICT: STRICT}
+
+
+def serve(
+    *,
+    host: Annotated[
+        str,
+        typer.Option("--host", help="Address to listen on; one that other machines can reach needs --public-url."),
+    ] = "localhost",
+    port: Annotated[int, typer.Option("--port", help="Port to listen on; 0: any free one.")] = 8000,
+    store: Store = DEFAULT_URL,
+    database: DatabaseUrl = DEFAULT_URL,
+    public_url: Annotated[
+        str | None,
+        typer.Option(
+            "--public-url", metavar="URL", help="The https address that browsers use, behind a proxy with TLS."
+        ),
+    ] = None,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--trusted-proxy", metavar="NET", help="A network whose X-Forwarded-For is believed. Can be repeated."
+        ),
+    ] = None,
+    tls_self_signed: Annotated[
+        bool, typer.Option("--tls-self-signed", help="Serve https by a certificate made at the start; browsers warn.")
+    ] = False,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            "--metrics-port", help="Port of /metrics on 127.0.0.1; 0: none.", show_default="9464, if it is free"
+        ),
+    ] = None,
+    policy: Annotated[
+        PolicyName, typer.Option("--policy", help="How long sessions live: 30 days, 24 hours or 12 hours at most.")
+    ] = PolicyName.EVERYDAY,
+) -> None:
+    """Serve sign-in pages and the JSON interface until Ctrl-C. The first start prints a set-up code."""
+    settings = Settings(
+        host=host,
+        port=port,
+        store=store,
+        database=database,
+        public_url=public_url,
+        trusted_proxies=tuple(trusted_proxy or ()),
+        tls_self_signed=tls_self_signed,
+        metrics_port=metrics_port,
+        policy=POLICIES[policy],
+    )
+    from coatcheck.server import run  # here: no other command needs a web server
+
+    raise typer.Exit(run.serve(settings))

@@ -1,0 +1,269 @@
+"""
+What the ready-made server keeps, and the contract of what keeps it. Floor 6; may import: floors 0 to 2.
+
+Sessions are not here: they are the library's, in its store.
+
+Rules of this module:
+
+1. Every method is one transaction. What must be decided together is one method, so no two processes decide it twice.
+2. Times are whole seconds UTC and are given; nothing here reads a clock.
+3. A change that must end sessions leaves a *duty* in the same transaction. The duty is removed when the sessions have
+   ended, so a crash in between is made good by whoever comes next.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from coatcheck.records import Device
+
+
+class User(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    An account.
+
+    Attributes:
+        id: Random, 22 characters, never given to anybody else. It is the ``sub`` of the user's sessions.
+
+        name: As it was typed, 1 to 128 characters; no other account has the same one, small and capital letters apart.
+
+        password_at: When the password was last set.
+    """
+
+    id: str
+    name: str
+    is_admin: bool = False
+    is_disabled: bool = False
+    created_at: int
+    password_at: int
+
+
+class Event(enum.StrEnum):
+    """What the audit trail tells of."""
+
+    SET_UP = "set_up"
+    SET_UP_FAILED = "set_up_failed"
+    SIGN_IN = "sign_in"
+    SIGN_IN_FAILED = "sign_in_failed"
+    FRESH_FAILED = "fresh_failed"
+    SIGN_OUT = "sign_out"
+    SESSION_ENDED = "session_ended"
+    RENEWED = "renewed"
+    PASSWORD_CHANGED = "password_changed"
+    PASSWORD_RESET = "password_reset"
+    USER_ADDED = "user_added"
+    DISABLED = "disabled"
+    ENABLED = "enabled"
+    PROMOTED = "promoted"
+    DEMOTED = "demoted"
+    EVERYONE_ENDED = "everyone_ended"
+    THEFT = "theft"
+    KEYS = "keys"
+    RESTORED = "restored"
+    PANIC = "panic"
+    SUPPRESSED = "suppressed"
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One line of the audit trail. It never holds a token or a password.
+
+    Attributes:
+        number: 1, 2, 3, … in the order of writing; 0 before it is written.
+
+        actor: Id of who did it; ``"command"`` for the command line; None for a visitor. user: id of whose account it is
+            about. sid: the session it is about.
+
+        device: From where.
+
+        detail: More, as JSON. A name that nobody has is there as a keyed hash only: it may be a mistyped password.
+    """
+
+    number: int = 0
+    at: int
+    event: Event
+    actor: str | None = None
+    user: str | None = None
+    sid: str | None = None
+    device: Device = Device()
+    detail: Mapping[str, Any] = {}
+
+
+class Bucket(msgspec.Struct, frozen=True):
+    """
+    A count of failures.
+
+    Attributes:
+        key: What is counted.
+
+        free: Failures within *span_s* seconds before tries are slowed down; then one per *pace_s* seconds.
+    """
+
+    key: str
+    free: int
+    span_s: int
+    pace_s: int
+
+
+class Duty(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Sessions that are still to be brought in line with an account.
+
+    Attributes:
+        number: To be given to :meth:`Database.done`.
+
+        user: Whose. None: everybody's sessions end.
+
+        ends: Whether all sessions of *user* end, but *keep*; else their claims are set to what the account says.
+    """
+
+    number: int
+    user: str | None
+    ends: bool
+    keep: str | None = None
+
+
+class Outcome(enum.Enum):
+    """Why a change of an account did not happen."""
+
+    UNKNOWN = "unknown"
+    NAME_TAKEN = "name_taken"
+    LAST_ADMIN = "last_admin"  # nobody would be left who can let anybody in
+    WRONG_CODE = "wrong_code"
+    SET_UP_ALREADY = "set_up_already"
+    CHANGED_MEANWHILE = "changed_meanwhile"
+
+
+class Table(msgspec.Struct, frozen=True):
+    """One table of a backup. The values of a row are text, whole numbers or None, in the order of *columns*."""
+
+    name: str
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+
+
+class Changed(msgspec.Struct, frozen=True):
+    """
+    An account after a change.
+
+    Attributes:
+        before: What it was before. duty: what the change left to be done.
+    """
+
+    user: User
+    before: User
+    duty: Duty
+
+
+class Database(Protocol):
+    """
+    Accounts, limits, set-up and the audit trail.
+
+    Every method raises :class:`coatcheck.StoreUnavailable` when the database cannot answer; nothing was written then.
+    """
+
+    async def open(self) -> None:
+        """
+        Make what is missing and bring the schema up to date.
+
+        Raises:
+            StoreUnusable: It must not be used.
+        """
+
+    async def close(self) -> None:
+        """Let go of it. Calling it again does nothing."""
+
+    # --- set-up ---
+
+    async def is_set_up(self) -> bool:
+        """Say whether there is, or ever was, an account."""
+
+    async def add_code(self, digest: bytes, *, ends_at: int, tries: int) -> None:
+        """Add a set-up code, by its SHA-256."""
+
+    async def set_up(self, digest: bytes, user: User, password: str, *, now: int) -> Outcome | None:
+        """Add the first account, an administrator, if *digest* is that of a live code. A wrong one costs all a try."""
+
+    async def check_code(self, digest: bytes, *, now: int) -> Outcome | None:
+        """Say whether :meth:`set_up` would take the code. A wrong one costs all a try."""
+
+    # --- accounts ---
+
+    async def add_user(self, user: User, password: str) -> Outcome | None:
+        """Add an account. *password* is its hash. From then on the set-up is over."""
+
+    async def user(self, ident: str) -> tuple[User, str] | None:
+        """Return an account and the hash of its password."""
+
+    async def user_named(self, name: str) -> User | None:
+        """Return the account called *name*, small and capital letters apart."""
+
+    async def users(self, *, like: str = "", after: str = "", limit: int) -> list[User]:
+        """Return accounts whose names hold *like*, in the order of their names, those that follow the name *after*."""
+
+    async def names_of(self, idents: Sequence[str]) -> dict[str, str]:
+        """Return the names of these accounts, as far as they exist."""
+
+    async def change_user(
+        self, ident: str, *, is_admin: bool | None = None, is_disabled: bool | None = None
+    ) -> Changed | Outcome:
+        """Promote, demote, disable, enable. The duty: all sessions end when it was disabled, else the claims change."""
+
+    async def set_password(
+        self, ident: str, password: str, *, now: int, expected: str | None = None, keep: str | None = None
+    ) -> Changed | Outcome:
+        """Set a new hash, if the hash is still *expected*. The duty: all sessions end, but *keep*."""
+
+    async def rehash(self, ident: str, password: str, *, expected: str) -> None:
+        """Set a better hash of the same password, if the hash is still *expected*. No duty."""
+
+    async def duties(self) -> list[Duty]:
+        """Return what is still to be done."""
+
+    async def done(self, number: int) -> None:
+        """Remove a duty."""
+
+    # --- limits ---
+
+    async def begin_try(self, buckets: Sequence[Bucket], *, now: int) -> int:
+        """Count a try as failed in each of *buckets* and return 0; or count nothing and return seconds to wait."""
+
+    async def forgive(self, buckets: Sequence[Bucket], *, now: int) -> None:
+        """Take back what :meth:`begin_try` counted at *now*: the try was right, or never happened."""
+
+    # --- audit ---
+
+    async def note(self, entry: Entry, *, most_per_minute: int | None = None) -> None:
+        """Append *entry*; above the rate, only count it in one line ``suppressed`` for that minute."""
+
+    async def trail(
+        self, *, events: Sequence[Event] = (), user: str | None = None, before: int | None = None, limit: int
+    ) -> list[Entry]:
+        """Return entries, newest first: of these kinds, about or by this account, with a lower number than *before*."""
+
+    # --- upkeep ---
+
+    async def sweep(self, *, now: int, audit_s: int, limit: int) -> int:
+        """Remove at most *limit* rows of each kind that is past its time; return how many."""
+
+    async def export(self) -> list[Table]:
+        """Return everything that belongs into a backup: table by table, in one snapshot."""
+
+    async def replace(self, tables: Sequence[Table], *, as_it_was: bool = False) -> Outcome | None:
+        """
+        Put a backup in the place of everything there is.
+
+        An account that is here now keeps what was taken from it since the backup: it stays disabled, stays without
+        administration, and keeps a newer password. Nothing is replaced when no administrator who can sign in would be
+        left (``LAST_ADMIN``).
+
+        Args:
+            as_it_was: Take the accounts as the backup has them, whatever was done to them since.
+
+        Raises:
+            StoreUnusable: The tables are not those of this version.
+        """
