@@ -17,8 +17,9 @@ from coatcheck.errors import (
     StoreUnusable,
 )
 from coatcheck.policy import CAREFUL, EVERYDAY, STRICT, CookiePolicy, CsrfPolicy, Policy
-from coatcheck.records import Device, Reason, Receipt, Refused, Session, SignedIn
+from coatcheck.records import Claims, Device, Reason, Receipt, Refused, Session, SignedIn, TokenPair
 from coatcheck.secret import Secret
+from coatcheck.verifier import Verifier
 
 __version__ = "0.1.0"
 
@@ -27,6 +28,7 @@ __all__ = [
     "EVERYDAY",
     "STRICT",
     "AlreadyExists",
+    "Claims",
     "Coatcheck",
     "CoatcheckError",
     "ConfigError",
@@ -45,5 +47,7 @@ __all__ = [
     "SignedIn",
     "StoreUnavailable",
     "StoreUnusable",
+    "TokenPair",
+    "Verifier",
     "__version__",
 ]

@@ -45,10 +45,21 @@ def make_token(scope: Scope, visit: list[Any], auth: Coatcheck) -> str:
     return csrf_token.make(auth.derived_keys(_LABEL)[0], binding)
 
 
-def with_cookie(message: Message, value: str, auth: Coatcheck) -> Message:
-    """Return *message* with the cookie that the token is bound to; a copy, since the next visitor gets another."""
-    written = cookie.write(_policy(auth), value, max_age_s=None).encode("ascii")
-    return {**message, "headers": headers.private([*message["headers"], (b"set-cookie", written)])}
+def with_cookies(message: Message, notes: list[Any], auth: Coatcheck) -> Message:
+    """
+    Return *message* with the cookies of this visit; a copy, since the next visitor gets others.
+
+    Args:
+        notes: The value of the anonymous cookie that a form's token is bound to, or None; a whole ``Set-Cookie`` value
+            (bytes), or None.
+    """
+    value, written = notes
+    fields = list(message["headers"])
+    if value is not None:
+        fields.append((b"set-cookie", cookie.write(_policy(auth), value, max_age_s=None).encode("ascii")))
+    if written is not None:
+        fields.append((b"set-cookie", written))
+    return {**message, "headers": headers.private(fields)}
 
 
 async def find_token(scope: Scope, receive: Receive, auth: Coatcheck) -> tuple[bool, Receive]:

@@ -84,3 +84,32 @@ def note(reason: Any) -> str:
     if not isinstance(reason, str) or len(reason) > NOTE_LONGEST or not reason.isprintable():
         raise InvalidInput("reason", f"is not at most {NOTE_LONGEST} printable characters", "shorten it")
     return reason
+
+
+def audience(value: object) -> tuple[str, ...]:
+    """
+    Return whom a token is for, as a tuple.
+
+    Raises:
+        InvalidInput: Nobody, more than 16, or something else than text of 1 to 255 printable characters.
+    """
+    many = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, Iterable) else ()
+    if not 1 <= len(many) <= 16 or not all(_is_name(one) for one in many) or len(set(many)) != len(many):
+        raise InvalidInput("audience", "is not one to 16 names, each once", 'give audience="orders"')
+    return many
+
+
+def client_id(value: object) -> str:
+    """
+    Return the name of a client.
+
+    Raises:
+        InvalidInput: It is not text of 1 to 255 printable characters.
+    """
+    if not _is_name(value):
+        raise InvalidInput("client_id", "is not text of 1 to 255 printable characters", 'give client_id="cli"')
+    return str(value)
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and 1 <= len(value) <= 255 and value.isprintable()

@@ -5,6 +5,7 @@ The ASGI adapter: Starlette, FastAPI, Litestar, Quart, any of them. Floor 5; may
 
     scope["coatcheck"]                           # Session, or None for an anonymous visitor
     scope["coatcheck.refused"]                   # Refused: why the cookie that came was not taken; else None
+    scope["coatcheck.claims"]                    # Claims of the bearer token, where there was one
 
 Rules of this module:
 
@@ -21,13 +22,15 @@ from hashlib import sha256
 from typing import Any
 
 from coatcheck import _asgi_forms as forms
+from coatcheck import _asgi_tokens as tokens
 from coatcheck._asgi_forms import Message, Receive, Scope, Send
 from coatcheck.decide import csrf
 from coatcheck.engine import Coatcheck
 from coatcheck.errors import ConfigError, StoreUnavailable
 from coatcheck.http import cookie, headers
-from coatcheck.records import Device, Refused, Session
+from coatcheck.records import Device, Reason, Refused, Session
 from coatcheck.tokens.session_token import TOKEN_CHARACTERS
+from coatcheck.values import decode, encode
 
 log = logging.getLogger("coatcheck")
 
@@ -57,11 +60,19 @@ class SessionMiddleware:
         exclude: Path prefixes whose responses do not depend on the visitor, such as ``("/static/",)``: there the
             session is not looked up and responses may be cached by all. Unsafe requests are judged there too.
 
+        audience: Whom access tokens must be for to count here, where the mode takes them; left out: the issuer.
+
         trusted_proxies: Networks whose ``X-Forwarded-For`` counts, for :func:`device`: ``("10.0.0.0/8",)``.
     """
 
     def __init__(
-        self, app: App, *, auth: Coatcheck, exclude: Iterable[str] = (), trusted_proxies: Iterable[str] = ()
+        self,
+        app: App,
+        *,
+        auth: Coatcheck,
+        exclude: Iterable[str] = (),
+        audience: str | None = None,
+        trusted_proxies: Iterable[str] = (),
     ) -> None:
         self.app = app
         self.auth = auth
@@ -70,6 +81,11 @@ class SessionMiddleware:
         self._needle = self._cookie_name + b"="
         self._hosts = headers.hosts_of(auth.policy.origins)
         self.trusted = headers.networks(trusted_proxies)
+        self._takes_tokens = auth.policy.mode != "cookie"
+        self._audience = audience or auth.issuer or ""
+        if self._takes_tokens and auth.issuer is None:
+            problem = f"mode {auth.policy.mode!r} needs access tokens, and the engine has no issuer"
+            raise ConfigError("Policy.mode", problem, "give Coatcheck issuer=https://…, or leave mode 'cookie'")
         try:
             self._exclude = () if isinstance(exclude, str) else tuple(exclude)
         except TypeError:
@@ -83,7 +99,7 @@ class SessionMiddleware:
         if kind != "http" and kind != "websocket":
             return await self.app(scope, receive, send)
         # A list, so that what csrf_token() notes is found here even if a framework hands on a copy of the scope.
-        visit = scope["coatcheck.visit"] = [self, None]
+        visit = scope["coatcheck.visit"] = [self, None, None]
         scope["coatcheck"] = scope["coatcheck.refused"] = None
         if self._hosts and not self._is_known_host(scope):
             return await _answer(scope, receive, send, 421, "This server does not serve that host.")
@@ -98,7 +114,10 @@ class SessionMiddleware:
             if name == b"cookie":
                 # Several fields are one (RFC 9113, section 8.2.3).
                 sent = value if sent is None else sent + b"; " + value
-        if sent is not None:
+        if self._takes_tokens:
+            if (refusal := await self._ask_tokens(scope, sent, visit)) is not None:
+                return await _refuse_token(scope, receive, send, refusal)
+        elif sent is not None:
             # The usual case without a detour: our cookie stands there once, last, and memory knows it.
             before, _, token = sent.partition(self._needle)
             is_usual = len(token) == TOKEN_CHARACTERS and (
@@ -131,8 +150,8 @@ class SessionMiddleware:
                         break
                 else:
                     message["headers"] = [*fields, _VARY, _ASK_AGAIN]
-                if visit[1] is not None:
-                    message = forms.with_cookie(message, visit[1], self.auth)
+                if visit[1] is not None or visit[2] is not None:
+                    message = forms.with_cookies(message, visit[1:], self.auth)
             return send(message)
 
         await self.app(scope, receive, send_private)
@@ -142,6 +161,25 @@ class SessionMiddleware:
         if token is not None:
             found = await self.auth.check(token.decode("latin-1"))
             scope["coatcheck.refused" if isinstance(found, Refused) else "coatcheck"] = found
+
+    async def _ask_tokens(self, scope: Scope, sent: bytes | None, visit: list[Any]) -> Refused | None:
+        """Find out who it is where access tokens are taken; return why the request is refused altogether."""
+        claims = tokens.find_bearer(scope, self.auth, self._audience)
+        if isinstance(claims, Refused):
+            return claims
+        if claims is not None:
+            scope["coatcheck"], scope["coatcheck.claims"] = tokens.session_of(claims), claims
+            return None
+        token = None if sent is None else cookie.find(sent, self._cookie_name)
+        if sent is None or token is None or self.auth.policy.mode != "hybrid":
+            return None
+        try:
+            found, fresh = await tokens.find_pair(sent, token, self.auth, self._audience)
+        except StoreUnavailable:
+            return Refused(Reason.UNSURE)
+        scope["coatcheck.refused" if isinstance(found, Refused) else "coatcheck"] = found
+        visit[2] = None if fresh is None else fresh.encode("ascii")
+        return None
 
     def _judge(self, scope: Scope) -> csrf.Verdict:
         sent = [(name.lower(), value) for name, value in scope["headers"] if name.lower() in _JUDGED]
@@ -161,6 +199,23 @@ class SessionMiddleware:
     def _is_known_host(self, scope: Scope) -> bool:
         hosts = [value for name, value in scope["headers"] if name == b"host"]
         return len(hosts) == 1 and hosts[0].lower() in self._hosts
+
+
+def session_info(scope: Scope) -> dict[str, Any] | None:
+    """
+    Return what a page may know of its visitor's session, as JSON; None for an anonymous one.
+
+    It holds nothing that opens anything: subject, claims, when it began and when it ends at the latest.
+    """
+    session: Session | None = scope["coatcheck"]
+    if session is None or session.sub is None:
+        return None
+    return {
+        "sub": session.sub,
+        "claims": decode(encode(session.claims)),
+        "auth_time": session.auth_time,
+        "expires_at": session.expires_at,
+    }
 
 
 def csrf_token(scope: Scope) -> str:
@@ -208,7 +263,19 @@ async def _refuse_cross_site(scope: Scope, receive: Receive, send: Send) -> None
     await _answer(scope, receive, send, 403, text)
 
 
-async def _answer(scope: Scope, receive: Receive, send: Send, status: int, text: str) -> None:
+async def _refuse_token(scope: Scope, receive: Receive, send: Send, refusal: Refused) -> None:
+    if refusal.reason is Reason.UNSURE:
+        log.warning("the store does not answer; a request with a token gets 503")
+        return await _answer(scope, receive, send, 503, "Please try again in a moment.")
+    challenge = b'Bearer error="invalid_token"'  # RFC 6750, section 3.1; the reason is for the log
+    log.info("bearer token refused", extra={"reason": refusal.reason.value})
+    more = [(b"www-authenticate", challenge)]
+    await _answer(scope, receive, send, 401, "The access token is not accepted.", more)
+
+
+async def _answer(  # noqa: PLR0917  private, and always called alike
+    scope: Scope, receive: Receive, send: Send, status: int, text: str, more: Iterable[tuple[bytes, bytes]] = ()
+) -> None:
     if scope["type"] == "websocket":
         await receive()  # websocket.connect; closing before the handshake is accepted answers 403
         await send({"type": "websocket.close", "code": 1013 if status == 503 else 1008, "reason": ""})
@@ -219,6 +286,7 @@ async def _answer(scope: Scope, receive: Receive, send: Send, status: int, text:
         (b"content-length", str(len(body)).encode("ascii")),
         (b"cache-control", b"no-store"),
         (b"vary", b"Cookie"),
+        *more,
     ]
     if status == 503:
         answer.append((b"retry-after", str(RETRY_AFTER_S).encode("ascii")))

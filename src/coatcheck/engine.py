@@ -27,9 +27,11 @@ from coatcheck.clock import DAY, HOUR, Clock, SystemClock
 from coatcheck.decide import begin
 from coatcheck.errors import CoatcheckError, ConfigError, Forked, InvalidInput, NotOpen
 from coatcheck.fleet.memory import Memory
+from coatcheck.fleet.tokens import Tokens
 from coatcheck.http import cookie
 from coatcheck.policy import EVERYDAY, Policy, check_issuer
 from coatcheck.records import (
+    Claims,
     Device,
     Digest,
     Kind,
@@ -39,6 +41,7 @@ from coatcheck.records import (
     Refused,
     Session,
     SignedIn,
+    TokenPair,
 )
 from coatcheck.secret import RootSecret, Secret, revealed
 from coatcheck.stores import from_url
@@ -48,7 +51,8 @@ from coatcheck.values import checked, checked_keys, decode, fitted
 
 log = logging.getLogger("coatcheck")
 
-_REMEMBER_CHANGES_S = HOUR  # longer than any process keeps a session in memory without reading it again
+# Longer than any process keeps a session in memory without reading it again, and than any access token lives.
+_REMEMBER_CHANGES_S = 2 * HOUR
 _REMEMBER_TOKENS_S = DAY  # for the reason that is given; afterwards they are merely unknown
 _TRIES = 8
 
@@ -72,7 +76,7 @@ class Coatcheck:
 
         policy: How long sessions live and who is let in at the door.
 
-        issuer: The https URL that names this service in tokens. Not needed for sessions.
+        issuer: The https URL that names this service in tokens. Not needed for sessions alone.
 
         secret: One or more base64url values of at least 32 bytes; the first writes, all read. Left out:
             ``COATCHECK_SECRET``, ``COATCHECK_SECRET_FILE``, else a 0600 file beside the SQLite file, else random.
@@ -103,6 +107,7 @@ class Coatcheck:
         self._given_secret = None if secret is None else RootSecret.parse(secret, setting="secret")
         self._fault: CoatcheckError | None = None
         self._memory = Memory(self._store, self._clock, policy)
+        self._tokens: Tokens | None = None
         #: :meth:`check_now` for the digest of a token: for adapters, which have the token as bytes.
         self.recall: Callable[[Digest], Session | Refused | None] = self._memory.recall
         self._shut(NotOpen('the engine is not open; use "async with", or lifespan=auth.lifespan'))
@@ -141,9 +146,29 @@ class Coatcheck:
         except BaseException:
             await self._store.close()
             raise
+        try:
+            if self.issuer is not None:
+                self._tokens = await self._open_tokens(self.issuer)
+        except BaseException:
+            await self._store.close()
+            raise
         self._memory.start()
+        if self._tokens is not None:
+            self._memory.upkeep.also = self._tokens.upkeep
         self._fault = None
         _engines.add(self)
+
+    async def _open_tokens(self, issuer: str) -> Tokens:
+        minting, verifying = self._memory.hold_tokens(issuer, self._secret.keys("signing keys 1"))
+        ids = [key.hex()[:16] for key in self._secret.keys("refresh key ids 1")]
+        keys = dict(zip(ids, self._secret.keys("refresh 1"), strict=True))
+        tokens = Tokens(self._store, minting, verifying, clock=self._clock, stamp=self._stamp)
+        tokens.refreshing.start(keys, self._memory.ask_sid, self._end_for)
+        await tokens.open()
+        return tokens
+
+    async def _end_for(self, sid: str, reason: str) -> None:
+        await self.revoke(sid, reason=reason)
 
     async def close(self) -> None:
         """Write what is still to be written and let go of the store. Calling it again does nothing."""
@@ -480,11 +505,117 @@ class Coatcheck:
         note = arguments.note(reason)
         position = await self._store.end_everyone(note=note, stamp=self._stamp())
         log.warning("everyone's sessions revoked", extra={"reason": note})
+        if self._tokens is not None:
+            await self._tokens.upkeep()  # their tokens' keys went with them
         return self._in_force(position)
 
     def _in_force(self, position: int) -> Receipt:
         # On an embedded store every reader asks before every check: the commit and its pulse are the whole barrier.
         return Receipt(position=position, nodes=0, waited_s=0.0)
+
+    # --- tokens that carry their truth with them ---
+
+    def access_token(
+        self,
+        session: Session,
+        *,
+        audience: str | Iterable[str],
+        lifetime_s: int | None = None,
+        client_id: str = "browser",
+    ) -> str | Refused:
+        """
+        Return a signed access token (RFC 9068) for *session*, from memory.
+
+        Args:
+            audience: Whom it is for; one or several, 16 at most.
+
+            lifetime_s: Seconds; never above the policy's ``access_s``, and never past the session's end.
+
+            client_id: Who asked for it (RFC 9068, section 2.2).
+
+        Returns:
+            Refused when *session* is no longer the current one; ``unsure`` when memory cannot tell: then ``await
+            check(token)`` first.
+
+        Raises:
+            ConfigError: The engine has no issuer. InvalidInput: an argument cannot be used, or the token would have
+                more than 2,048 bytes; the claim is named.
+        """
+        tokens = self._with_tokens()
+        minted = tokens.minting.mint(
+            session,
+            arguments.audience(audience),
+            lifetime_s=arguments.whole(lifetime_s, "lifetime_s"),
+            client_id=arguments.client_id(client_id),
+        )
+        return minted if isinstance(minted, Refused) else minted[0]
+
+    def bound_token(self, session: Session, *, audience: str, claim: str, value: str) -> str | Refused:
+        """Like :meth:`access_token`, with one claim more; for the adapters, which bind it to what it travels with."""
+        minted = self._with_tokens().minting.mint(
+            session, arguments.audience(audience), lifetime_s=None, client_id="browser", more={claim: value}
+        )
+        return minted if isinstance(minted, Refused) else minted[0]
+
+    def verify(self, jwt: str, *, audience: str) -> Claims | Refused:
+        """
+        Say what an access token says, if it counts for *audience* now: genuine, in time, and not revoked. No I/O.
+
+        Raises:
+            ConfigError: The engine has no issuer.
+        """
+        return self._with_tokens().verifying.verify(revealed(jwt), arguments.audience(audience)[0])
+
+    async def issue_refresh(
+        self, session: Session, *, client_id: str, audience: str | Iterable[str]
+    ) -> TokenPair | Refused:
+        """
+        Begin a family of refresh tokens for *session* and one client that cannot hold a cookie.
+
+        Args:
+            audience: Whom its access tokens may be for, from now on.
+        """
+        tokens = self._with_tokens()
+        return await tokens.refreshing.issue(
+            session, client_id=arguments.client_id(client_id), audience=arguments.audience(audience)
+        )
+
+    async def refresh(
+        self, refresh_token: str | Secret, *, client_id: str, audience: str | Iterable[str]
+    ) -> TokenPair | Refused:
+        """
+        Exchange a refresh token for its successor and an access token.
+
+        Two calls at once get the same successor. An older token than the one before is theft: the session ends, and the
+        answer is ``reused`` (RFC 9700, section 4.14.2).
+
+        Raises:
+            StoreUnavailable: The token that was given stays usable.
+        """
+        tokens = self._with_tokens()
+        return await tokens.refreshing.refresh(
+            revealed(refresh_token), client_id=arguments.client_id(client_id), audience=arguments.audience(audience)
+        )
+
+    def jwks(self) -> dict[str, Any]:
+        """Return the public keys as a JWK set (RFC 7517); cache it for 5 minutes at most."""
+        return self._with_tokens().jwks()
+
+    async def rotate_keys(self) -> str:
+        """Make a key that signs from now on, here and everywhere; return its ``kid``. What is signed stays valid."""
+        return await self._with_tokens().rotate()
+
+    async def revoke_key(self, kid: str) -> Receipt:
+        """Accept nothing more that this key has signed, here and everywhere. Another takes its place."""
+        position = await self._with_tokens().revoke(arguments.note(kid))
+        log.warning("signing key revoked", extra={"kid": kid})
+        return self._in_force(position)
+
+    def _with_tokens(self) -> Tokens:
+        self._check_open()
+        if self._tokens is None:
+            raise ConfigError("issuer", "is not set, so there are no access tokens", "give issuer=https://…")
+        return self._tokens
 
     # --- looking ---
 

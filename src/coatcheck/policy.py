@@ -11,12 +11,35 @@ Rules of this module:
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
 
 from coatcheck.clock import DAY, HOUR, MINUTE
 from coatcheck.errors import ConfigError
+
+RESERVED_CLAIMS = frozenset(
+    {
+        "iss",
+        "sub",
+        "aud",
+        "exp",
+        "iat",
+        "nbf",
+        "jti",
+        "client_id",
+        "auth_time",
+        "amr",
+        "acr",
+        "sid",
+        "ver",
+        "cnf",
+        "act",
+        "th",
+    }
+)
+"""What tokens say anyway (RFC 9068, section 2.2); no claim of a session takes its place."""
 
 COOKIE_LONGEST_S = 400 * DAY  # browsers cut longer ones (RFC 6265bis, section 5.5)
 _COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}", re.ASCII)
@@ -195,6 +218,24 @@ class Policy:
             host get 421, and a browser too old for Fetch Metadata is recognised by them. Left out: the Host header is
             not checked, and such a browser cannot post.
 
+        mode: What the adapters take. ``cookie``: the session cookie; no signature anywhere. ``jwt``: an access token as
+            bearer, for clients without cookies; no CSRF through it, and its holder must keep it. ``hybrid``: a bearer,
+            or the session cookie with a short access token in a cookie beside it; both costs, for pages that pass
+            through services which only verify.
+
+        access_s: Seconds an access token lives, 3600 at most, never past the session's end. Longer: fewer refreshes,
+            and a verifier that hears no revocations believes it for longer.
+
+        access_claims: Which of the session's claims go into the access tokens for which audience; ``"*"`` for all
+            others. More: longer tokens, read by whoever holds one.
+
+        refresh_grace_s: Seconds within which a refresh token that was just replaced gets the same successor again.
+            Longer: a thief goes unnoticed for longer. Shorter: two tabs that refresh at once sign somebody out.
+
+        signing: ``ES256``, which every library knows, or ``Ed25519``.
+
+        cached_tokens: Verified access tokens kept in memory. Fewer: more signatures to check.
+
         cookie: See :class:`CookiePolicy`. csrf: see :class:`CsrfPolicy`.
     """
 
@@ -205,6 +246,12 @@ class Policy:
     reread_s: int = 5 * MINUTE
     cached_sessions: int = 200_000
     data_bytes: int = 64 * 1024
+    mode: Literal["cookie", "jwt", "hybrid"] = "cookie"
+    access_s: int = 15 * MINUTE
+    access_claims: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: {"*": ("roles",)})
+    refresh_grace_s: int = 30
+    signing: Literal["ES256", "Ed25519"] = "ES256"
+    cached_tokens: int = 100_000
     origins: tuple[str, ...] = ()
     cookie: CookiePolicy = field(default_factory=CookiePolicy)
     csrf: CsrfPolicy = field(default_factory=CsrfPolicy)
@@ -224,7 +271,27 @@ class Policy:
         _positive("Policy", "reread_s", self.reread_s, most=5 * MINUTE)
         _positive("Policy", "cached_sessions", self.cached_sessions)
         _positive("Policy", "data_bytes", self.data_bytes, most=16 * 1024 * 1024)
+        self._check_tokens()
         self._check_parts()
+
+    def _check_tokens(self) -> None:
+        _positive("Policy", "access_s", self.access_s, most=HOUR)
+        _positive("Policy", "cached_tokens", self.cached_tokens)
+        if type(self.refresh_grace_s) is not int or not 0 <= self.refresh_grace_s < self.access_s:
+            problem = "is not a whole number of seconds below access_s"
+            raise ConfigError("Policy.refresh_grace_s", problem, "leave it at 30, or lower it with access_s")
+        if self.mode not in ("cookie", "jwt", "hybrid"):
+            raise ConfigError("Policy.mode", "is unknown", "use 'cookie', 'jwt' or 'hybrid'")
+        if self.signing not in ("ES256", "Ed25519"):
+            raise ConfigError("Policy.signing", "is unknown", "use 'ES256' or 'Ed25519'")
+        if not isinstance(self.access_claims, Mapping):
+            raise ConfigError("Policy.access_claims", "is not a mapping", 'write {"orders": ("roles",)}')
+        for audience, names in self.access_claims.items():
+            _texts("Policy", f"access_claims[{audience!a}]", names)
+            taken = sorted(RESERVED_CLAIMS & set(names))
+            if taken:
+                problem = f"{taken[0]} is a claim that tokens have anyway"
+                raise ConfigError(f"Policy.access_claims[{audience!a}]", problem, "leave it out, or rename yours")
 
     def _check_parts(self) -> None:
         _texts("Policy", "origins", self.origins)

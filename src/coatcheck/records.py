@@ -11,7 +11,7 @@ Rules of this module:
 from __future__ import annotations
 
 import enum
-from typing import NewType
+from typing import Any, NewType
 
 import msgspec
 
@@ -166,6 +166,11 @@ class Kind(enum.StrEnum):
     CLAIMS = "claims"
     DATA = "data"
     EVERYONE = "everyone"
+    KEYS = "keys"
+
+
+ENDED = 2**53
+"""Above every version that a session can have."""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,12 +178,18 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     One line of the change log. It invalidates; it carries no values.
 
     Attributes:
-        position: 1, 2, 3, … in the order of the commits. sid: the session it names; None for everyone.
+        position: 1, 2, 3, … in the order of the commits. sid: the session it names; None for everyone, and for keys.
+
+        version: The least version of the session that counts from here on; :data:`ENDED` when none does.
+
+        forget_after: Calendar seconds from which no token lives that this change could concern.
     """
 
     position: int
     kind: Kind
     sid: str | None = None
+    version: int = ENDED
+    forget_after: int = ENDED
 
 
 class Tail(msgspec.Struct, frozen=True, kw_only=True):
@@ -211,3 +222,94 @@ class Ended(msgspec.Struct, frozen=True):
     """What a store remembers of a token that no longer opens anything."""
 
     reason: Reason
+
+
+class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A signing key as a store keeps it.
+
+    Attributes:
+        number: Order of making, given by the store. kid: its name.
+
+        public: The public half, JWK as JSON. sealed: the private half, encrypted under the secret.
+
+        epoch: Of the log. published_at, signs_from: calendar seconds.
+    """
+
+    kid: str
+    alg: str
+    public: bytes
+    sealed: bytes
+    epoch: int
+    published_at: int
+    signs_from: int
+    number: int = 0
+
+
+class Family(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    The refresh tokens of one session and one client, one after the other.
+
+    Attributes:
+        id: 16 random bytes. generation: of the token that is current, from 1.
+
+        nonce: Drawn once; without it no token of the family can be made.
+
+        key_id: Which value of the secret makes its tokens.
+
+        audiences: What its access tokens may be for.
+
+        rotated_at: When the current token was made. expires_at: the absolute end of the session.
+    """
+
+    id: bytes
+    sid: str
+    client_id: str
+    audiences: tuple[str, ...]
+    generation: int
+    nonce: bytes
+    key_id: str
+    rotated_at: int
+    expires_at: int
+
+
+class Claims(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What an accepted access token says.
+
+    Attributes:
+        sub, sid, version: Whose token it is, and of which session at which version.
+
+        audience: Whom it is for. client_id: who asked for it.
+
+        expires_at, issued_at, not_before: Calendar seconds.
+
+        kid: The key that signed it. all: every claim, as it stands in the token.
+    """
+
+    sub: str
+    sid: str
+    version: int
+    audience: tuple[str, ...]
+    expires_at: int
+    issued_at: int
+    not_before: int
+    client_id: str
+    kid: str
+    all: dict[str, Any]
+
+
+class TokenPair(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What a client gets (RFC 6749, section 5.1).
+
+    Attributes:
+        expires_in: Seconds until the access token ends.
+    """
+
+    access_token: str
+    refresh_token: Secret
+    expires_in: int
+
+    def __repr__(self) -> str:
+        return f"TokenPair(…, expires_in={self.expires_in})"

@@ -21,8 +21,8 @@ import msgspec
 
 from coatcheck.records import Change, Digest, Kind, Session
 
-# Data are read from the store each time, so a change of data leaves nothing here that is out of date.
-_HELD = frozenset(Kind) - {Kind.DATA}
+# Data are read from the store each time, so nothing here is out of date after their change; keys are kept elsewhere.
+_HELD = frozenset(Kind) - {Kind.DATA, Kind.KEYS}
 
 
 class Entry(msgspec.Struct, gc=False, kw_only=True):
@@ -62,6 +62,11 @@ class Cache:
 
     def __len__(self) -> int:
         return len(self.entries)
+
+    def of(self, sid: str) -> Entry | None:
+        """Return what is remembered of the session *sid*."""
+        digest = self._digests.get(sid)
+        return None if digest is None else self.entries.get(digest)
 
     def begin(self) -> Fill:
         """Note that a read of the store starts now. Call :meth:`end` when it is over, whatever came of it."""

@@ -14,10 +14,14 @@ Rules of this module:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from coatcheck.clock import Clock
 from coatcheck.decide import lifetime
 from coatcheck.errors import CoatcheckError, StoreUnavailable
 from coatcheck.fleet.cache import Cache, Entry
+from coatcheck.fleet.keyring import Keyring
+from coatcheck.fleet.minting import Minting, Verifying
 from coatcheck.fleet.reader import Reader
 from coatcheck.fleet.seen import SeenAt
 from coatcheck.fleet.unstored import Unstored
@@ -49,6 +53,20 @@ class Memory:
         self._entries = self._cache.entries
         self._unstored = Unstored(store)
         self._watch = Watch(store, self._cache, self._unstored, clock)
+
+    def hold_tokens(self, issuer: str, seals: Sequence[bytes]) -> tuple[Minting, Verifying]:
+        """From the next :meth:`start` on keep what access tokens need; return what works with it."""
+        policy = self._policy
+        keyring = Keyring(self._store, seals=seals, alg=policy.signing)
+        verifying = Verifying(self._watch, keyring, self._clock, issuer=issuer, size=policy.cached_tokens)
+        return Minting(verifying, self._cache, self._clock, policy=policy, issuer=issuer), verifying
+
+    async def ask_sid(self, sid: str) -> Session | Refused:
+        """Answer for the session *sid* from the store, and remember what it says. Counts as activity."""
+        record = await self._reader.read_sid(sid)
+        if record is None:
+            return _UNKNOWN
+        return await self.ask(record.digest, touch=True)
 
     def start(self) -> None:
         """Begin, with nothing in memory. Needs a running event loop and an open store."""

@@ -62,6 +62,11 @@ class Reader:
                 return found
         return await self._lead(digest)
 
+    async def read_sid(self, sid: str) -> Record | None:
+        """Return what the store has of the session *sid*. Not kept: :meth:`read` its digest for that."""
+        async with self._slots:
+            return await self._store.load_sid(sid)
+
     async def _lead(self, digest: Digest) -> Found:
         riders: _Riders = asyncio.get_running_loop().create_future()
         self._under_way[digest] = riders

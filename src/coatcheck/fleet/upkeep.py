@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Awaitable, Callable
 
 from coatcheck.clock import Clock
 from coatcheck.errors import CoatcheckError
@@ -39,6 +40,7 @@ class Upkeep:
         self._clock = clock
         self._interval_s = interval_s
         self._task: asyncio.Task[None] | None = None
+        self.also: Callable[[], Awaitable[None]] | None = None  # done along with the rest
 
     def start(self) -> None:
         """Begin. Needs a running event loop."""
@@ -74,6 +76,8 @@ class Upkeep:
             since_sweep_s += nap_s
             try:
                 await self._seen.flush()
+                if self.also is not None:
+                    await self.also()
                 if since_sweep_s >= SWEEP_EVERY_S:
                     since_sweep_s = 0.0
                     await self.sweep()

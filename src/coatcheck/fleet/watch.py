@@ -21,7 +21,10 @@ from collections.abc import Sequence
 from coatcheck.clock import Clock
 from coatcheck.errors import CoatcheckError
 from coatcheck.fleet.cache import Cache
+from coatcheck.fleet.keyring import Keyring
+from coatcheck.fleet.revoked import Revoked
 from coatcheck.fleet.unstored import Unstored
+from coatcheck.records import Kind, Tail
 from coatcheck.stores.base import EmbeddedStore, Place
 
 BACKSTOP_S = 0.05
@@ -39,6 +42,8 @@ class Watch:
         ask_at: :meth:`Clock.elapsed` from which the pulse alone is not enough.
 
         now: The calendar, read along with the store: whole seconds, at most :data:`BACKSTOP_S` old while sure.
+
+        revoked, keyring: What is kept along with the sessions where there are access tokens; else None.
     """
 
     def __init__(self, store: EmbeddedStore, cache: Cache, unstored: Unstored, clock: Clock) -> None:
@@ -52,11 +57,15 @@ class Watch:
         self.ask_at = _NEVER
         self._applied = 0
         self._epoch = 0
+        self._keys_changed = True
         self._fault: CoatcheckError | None = None
+        self.revoked: Revoked | None = None
+        self.keyring: Keyring | None = None
 
     def start(self) -> None:
         """Begin anew, knowing nothing of the log."""
         self.seen, self._applied, self._epoch = None, _FROM_THE_END, 0
+        self._keys_changed = True
         self.ask_at = _NEVER
         self._fault = None
 
@@ -110,10 +119,53 @@ class Watch:
         if tail is None:
             return False
         if tail.epoch != self._epoch or tail.trimmed > self._applied or tail.head < self._applied:
-            self._cache.drop()
-            self._unstored.drop()
-        else:
-            self._cache.apply(tail.changes)
-            self._unstored.apply(tail.changes)
-        self._applied, self._epoch = tail.head, tail.epoch
+            return self._load_anew(tail)
+        while self._apply(tail):
+            following = self._store.tail_now(self._applied)
+            if following is None or following.epoch != self._epoch or following.trimmed > self._applied:
+                return False  # what was applied is applied; the rest is read at the next check
+            tail = following
+        return self._load_keys()
+
+    def _apply(self, tail: Tail) -> bool:
+        """Apply one part of the log; say whether there is more."""
+        self._cache.apply(tail.changes)
+        self._unstored.apply(tail.changes)
+        if self.revoked is not None:
+            self.revoked.apply(tail.changes)
+        if any(change.kind is Kind.KEYS for change in tail.changes):
+            self._keys_changed = True
+        self._applied = tail.changes[-1].position if tail.changes else tail.head
+        return self._applied < tail.head
+
+    def _load_anew(self, tail: Tail) -> bool:
+        """Forget everything, and learn again what must be known: every unforgotten change."""
+        self._cache.drop()
+        self._unstored.drop()
+        self._keys_changed = True
+        if self.revoked is None:
+            self._applied, self._epoch = tail.head, tail.epoch
+            return True
+        self.revoked.clear()
+        # Whatever goes wrong from here on, the next check begins anew.
+        self._epoch, self._applied = 0, tail.trimmed
+        while True:
+            part = self._store.tail_now(self._applied)
+            if part is None or part.epoch != tail.epoch or part.trimmed > self._applied:
+                return False
+            if not self._apply(part):
+                break
+        if not self._load_keys():
+            return False
+        self._epoch = tail.epoch
+        return True
+
+    def _load_keys(self) -> bool:
+        if self.keyring is None or not self._keys_changed:
+            return True
+        rows = self._store.keys_now()
+        if rows is None:
+            return False
+        self.keyring.load(rows)
+        self._keys_changed = False
         return True

@@ -84,6 +84,35 @@ MIGRATIONS = (
         forget_after INTEGER NOT NULL
     ) STRICT;
     """,
+    """
+    -- The least version that counts from here on. Lines from before this column tell of sessions without any JWT.
+    ALTER TABLE changes ADD COLUMN version INTEGER NOT NULL DEFAULT 9007199254740992;
+
+    CREATE TABLE keys (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        kid TEXT NOT NULL UNIQUE,
+        alg TEXT NOT NULL,
+        public BLOB NOT NULL,      -- JWK
+        sealed BLOB NOT NULL,      -- the private half, encrypted under the secret
+        epoch INTEGER NOT NULL,
+        published_at INTEGER NOT NULL,
+        signs_from INTEGER NOT NULL
+    ) STRICT;
+
+    CREATE TABLE families (
+        id BLOB PRIMARY KEY,
+        sid TEXT NOT NULL,
+        client_id TEXT NOT NULL,
+        audiences TEXT NOT NULL,
+        generation INTEGER NOT NULL,
+        nonce BLOB NOT NULL,
+        key_id TEXT NOT NULL,
+        rotated_at INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX families_sid ON families (sid);
+    CREATE INDEX families_expires_at ON families (expires_at);
+    """,
 )
 
 

@@ -16,7 +16,7 @@ import apsw
 import msgspec
 
 from coatcheck.errors import AlreadyExists
-from coatcheck.records import Device, Digest, Kind, Reason, Record, Session
+from coatcheck.records import ENDED, Device, Digest, Family, KeyRow, Kind, Reason, Record, Session
 from coatcheck.stores.base import MOVED, Moved, Place, Seen, Stamp
 from coatcheck.values import decode, decode_frozen, encode, fitted, merged
 
@@ -27,6 +27,7 @@ RECORD = f"{SESSION}, digest, data"
 _COUNT = "SELECT count(*) FROM sessions WHERE sub = ?"
 _INSERT = f"INSERT INTO sessions ({RECORD}) VALUES ({', '.join('?' * 15)})"
 LIVE = "id > (SELECT bar FROM meta)"
+LIVE_SESSION = f"sessions.{LIVE}"
 NEWEST_FIRST = "created_at DESC, id DESC"  # not the id alone: a started session keeps its row when it is signed in
 _amr = msgspec.json.Decoder(tuple[str, ...])
 
@@ -76,6 +77,43 @@ def _columns(record: Record) -> tuple[Any, ...]:
     )
 
 
+FAMILY = "id, sid, client_id, audiences, generation, nonce, key_id, rotated_at, expires_at"
+
+
+def family_of(row: Sequence[Any]) -> Family:
+    """Return the family in the columns :data:`FAMILY`."""
+    ident, sid, client_id, audiences, generation, nonce, key_id, rotated_at, expires_at = row
+    return Family(
+        id=ident,
+        sid=sid,
+        client_id=client_id,
+        audiences=_amr.decode(audiences),
+        generation=generation,
+        nonce=nonce,
+        key_id=key_id,
+        rotated_at=rotated_at,
+        expires_at=expires_at,
+    )
+
+
+KEY = "kid, alg, public, sealed, epoch, published_at, signs_from, number"
+
+
+def key_of(row: Sequence[Any]) -> KeyRow:
+    """Return the key in the columns :data:`KEY`."""
+    kid, alg, public, sealed, epoch, published_at, signs_from, number = row
+    return KeyRow(
+        kid=kid,
+        alg=alg,
+        public=public,
+        sealed=sealed,
+        epoch=epoch,
+        published_at=published_at,
+        signs_from=signs_from,
+        number=number,
+    )
+
+
 class Steps:
     """
     The writes of one connection.
@@ -116,19 +154,19 @@ class Steps:
         if not changed:
             return None
         self._remember([(old, session.sid, session.sub)], Reason.RENEWED, "", stamp)
-        self._append(Kind.RENEWED, [session.sid], stamp)
+        self._append(Kind.RENEWED, [(session.sid, session.version)], stamp)
         self._end_surplus(session.sub, session.sid, most, stamp)
         return self._head()
 
     def change_claims(self, sub: str, change: Mapping[str, Any], unset: Sequence[str], limit: int, stamp: Stamp) -> int:
-        rows = self._do(f"SELECT id, sid, claims FROM sessions WHERE sub = ? AND {LIVE}", (sub,)).fetchall()
+        rows = self._do(f"SELECT id, sid, claims, version FROM sessions WHERE sub = ? AND {LIVE}", (sub,)).fetchall()
         news = [
             (fitted(merged(decode(claims), change, unset), limit=limit, field="claims"), ident)
-            for ident, _, claims in rows
+            for ident, _, claims, _ in rows
         ]
         self._connection.executemany("UPDATE sessions SET claims = ?, version = version + 1 WHERE id = ?", news)
         self._raise_generation(sub)
-        return self._append(Kind.CLAIMS, [sid for _, sid, _ in rows], stamp)
+        return self._append(Kind.CLAIMS, [(sid, version + 1) for _, sid, _, version in rows], stamp)
 
     def change_data(
         self, sid: str, change: Mapping[str, Any], unset: Sequence[str], limit: int, stamp: Stamp
@@ -138,26 +176,27 @@ class Steps:
             return None
         fresh = fitted(merged(decode(raw), change, unset), limit=limit, field="set")
         self._do("UPDATE sessions SET data = ? WHERE sid = ?", (fresh, sid))
-        return self._append(Kind.DATA, [sid], stamp)
+        return self._append(Kind.DATA, [(sid, 0)], stamp)
 
     def end(self, sid: str, of: str | None, kind: Kind, note: str, stamp: Stamp) -> int | None:
         if of is not None and of != self._owner(sid):
             return None
         self._end(self._do("SELECT digest, sid, sub FROM sessions WHERE sid = ?", (sid,)).fetchall(), note, stamp)
         # Appended though there may be nothing to end: an earlier call may have ended it and still be waiting.
-        return self._append(kind, [sid], stamp)
+        return self._append(kind, [(sid, ENDED)], stamp)
 
     def end_subject(self, sub: str, keep: str | None, note: str, stamp: Stamp) -> int:
         self._raise_generation(sub)
         select = f"SELECT digest, sid, sub FROM sessions WHERE sub = ? AND sid IS NOT ? AND {LIVE}"
         rows = self._do(select, (sub, keep)).fetchall()
         self._end(rows, note, stamp)
-        return self._append(Kind.REVOKED, [sid for _, sid, _ in rows], stamp)
+        return self._append(Kind.REVOKED, [(sid, ENDED) for _, sid, _ in rows], stamp)
 
     def end_everyone(self, stamp: Stamp) -> int:
         # The rows go in the sweep, a batch at a time: a million deletions here would hold the lock for seconds.
         self._do("UPDATE meta SET epoch = epoch + 1, bar = coalesce((SELECT max(id) FROM sessions), bar)")
-        return self._append(Kind.EVERYONE, [None], stamp)
+        self._do("DELETE FROM keys")  # each belongs to one epoch
+        return self._append(Kind.EVERYONE, [(None, ENDED)], stamp)
 
     def touch(self, seen: Iterable[Seen]) -> list[str]:
         update = "UPDATE sessions SET seen_at = ? WHERE sid = ? AND seen_at >= ? AND seen_at < ? RETURNING 1"
@@ -166,6 +205,7 @@ class Steps:
     def sweep(self, now: int, limit: int) -> int:
         gone = self._delete("sessions", "id", "dies_at <= ?", now, limit)
         gone += self._delete("sessions", "id", "id <= (SELECT bar FROM meta) AND ?", 1, limit)
+        gone += self._delete("families", "id", "expires_at <= ?", now, limit)
         gone += self._delete("ended", "digest", "forget_after <= ?", now, limit)
         # Only from the old end, without a gap: a reader must be able to tell what it missed.
         last = self._do(
@@ -181,6 +221,51 @@ class Steps:
             self._do("UPDATE meta SET trimmed = ?", (last,))
         return gone
 
+    # --- signing keys and refresh tokens ---
+
+    def add_key(self, row: KeyRow, newest: str | None, stamp: Stamp) -> int | None:
+        known = self._do("SELECT kid FROM keys ORDER BY number DESC LIMIT 1").get
+        if known != newest or self._do("SELECT epoch FROM meta").get != row.epoch:
+            return None
+        columns = (row.kid, row.alg, row.public, row.sealed, row.epoch, row.published_at, row.signs_from)
+        self._do(
+            "INSERT INTO keys (kid, alg, public, sealed, epoch, published_at, signs_from) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            columns,
+        )
+        return self._append(Kind.KEYS, [(None, 0)], stamp)
+
+    def drop_key(self, kid: str, stamp: Stamp) -> int:
+        self._do("DELETE FROM keys WHERE kid = ?", (kid,))
+        return self._append(Kind.KEYS, [(None, 0)], stamp)
+
+    def add_family(self, family: Family) -> bool:
+        if not self._do(f"SELECT 1 FROM sessions WHERE sid = ? AND {LIVE}", (family.sid,)).get:
+            return False
+        row = (
+            family.id,
+            family.sid,
+            family.client_id,
+            encode(family.audiences).decode(),
+            family.generation,
+            family.nonce,
+            family.key_id,
+            family.rotated_at,
+            family.expires_at,
+        )
+        self._do(f"INSERT INTO families ({FAMILY}) VALUES ({', '.join('?' * 9)})", row)
+        return True
+
+    def rotate_family(self, ident: bytes, generation: int, now: int) -> bool:
+        # The session is looked at in the same transaction: the last refresh must not overtake its end.
+        live = f"EXISTS (SELECT 1 FROM sessions WHERE sessions.sid = families.sid AND {LIVE_SESSION})"
+        update = f"""UPDATE families SET generation = generation + 1, rotated_at = ?
+                     WHERE id = ? AND generation = ? AND {live} RETURNING 1"""
+        return self._do(update, (now, ident, generation)).get is not None
+
+    def drop_families(self) -> int:
+        self._do("DELETE FROM families")
+        return self._connection.changes()
+
     # --- parts ---
 
     def _delete(self, table: str, key: str, where: str, value: int, limit: int) -> int:
@@ -191,12 +276,15 @@ class Steps:
     def _head(self) -> int:
         return int(self._do("SELECT head FROM meta").get)
 
-    def _append(self, kind: Kind, sids: Sequence[str | None], stamp: Stamp) -> int:
+    def _append(self, kind: Kind, named: Sequence[tuple[str | None, int]], stamp: Stamp) -> int:
         head = self._head()
-        if sids:
-            rows = [(head + at, kind.value, sid, stamp.now, stamp.forget_change) for at, sid in enumerate(sids, 1)]
-            self._connection.executemany("INSERT INTO changes VALUES (?, ?, ?, ?, ?)", rows)
-            head += len(sids)
+        if named:
+            rows = [
+                (head + at, kind.value, sid, stamp.now, stamp.forget_change, version)
+                for at, (sid, version) in enumerate(named, 1)
+            ]
+            self._connection.executemany("INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?)", rows)
+            head += len(named)
             self._do("UPDATE meta SET head = ?", (head,))
         # Also when nothing was appended: what there was to do, another process may have done, and not yet told anybody.
         # Our caller is told "in force", so everyone must look at the log now.
@@ -231,7 +319,7 @@ class Steps:
         surplus = self._do(f"{select} LIMIT -1 OFFSET ?", (sub, newest, most - 1)).fetchall()
         if surplus:
             self._end(surplus, "too many sessions", stamp)
-            self._append(Kind.REVOKED, [sid for _, sid, _ in surplus], stamp)
+            self._append(Kind.REVOKED, [(sid, ENDED) for _, sid, _ in surplus], stamp)
 
     def _end(self, rows: Sequence[tuple[bytes, str, str | None]], note: str, stamp: Stamp) -> None:
         self._remember(rows, Reason.REVOKED, note, stamp)

@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from coatcheck.records import Digest, Ended, Kind, Record, Session, Tail
+from coatcheck.records import Digest, Ended, Family, KeyRow, Kind, Record, Session, Tail
 
 
 class Stamp(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -161,7 +161,43 @@ class Store(Protocol):
         """Remove up to *limit* rows of each kind that are over; return how many. Call again until it returns 0."""
 
     async def tail(self, after: int) -> Tail:
-        """Return the log after position *after*. Where that is very much, all of it may count as trimmed."""
+        """
+        Return the log after position *after*, the oldest first. Where that is very much, only the first part:
+        then the last of the changes is not the head.
+        """
+
+    # --- signing keys and refresh tokens ---
+
+    async def keys(self) -> list[KeyRow]:
+        """Return the signing keys of the log's epoch, the oldest first."""
+
+    async def add_key(self, row: KeyRow, *, newest: str | None, stamp: Stamp) -> int | None:
+        """
+        Add a key, and announce it.
+
+        Args:
+            row: Its number is given by the store.
+
+            newest: The ``kid`` of the key made last in this epoch; None when there is none.
+
+        Returns:
+            None, and nothing is written, when *newest* is another by now, or the epoch: somebody else has added one.
+        """
+
+    async def drop_key(self, kid: str, *, stamp: Stamp) -> int:
+        """Remove a key, and announce it; also when there is none: an earlier call may still be waiting."""
+
+    async def add_family(self, family: Family) -> bool:
+        """Add a family of refresh tokens; False when its session is not there."""
+
+    async def family(self, ident: bytes) -> Family | None:
+        """Return a family, of a session that is still there."""
+
+    async def rotate_family(self, ident: bytes, *, generation: int, now: int) -> bool:
+        """Raise the generation by one, if it is still *generation*; False, and nothing is written, otherwise."""
+
+    async def drop_families(self) -> int:
+        """End all refresh tokens: they were made with a secret that is lost. Returns how many families there were."""
 
 
 class EmbeddedStore(Store, Protocol):
@@ -177,6 +213,9 @@ class EmbeddedStore(Store, Protocol):
 
     def tail_now(self, after: int) -> Tail | None:
         """Like :meth:`tail`, at once, from any thread. None when that is not possible without waiting."""
+
+    def keys_now(self) -> list[KeyRow] | None:
+        """Like :meth:`Store.keys`, at once, from any thread. None when that is not possible without waiting."""
 
     def changed_behind_pulse(self) -> bool | None:
         """

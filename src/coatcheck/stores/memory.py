@@ -19,7 +19,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from coatcheck.errors import AlreadyExists
-from coatcheck.records import Change, Digest, Ended, Kind, Reason, Record, Session, Tail
+from coatcheck.records import ENDED, Change, Digest, Ended, Family, KeyRow, Kind, Reason, Record, Session, Tail
 from coatcheck.stores.base import MOVED, Moved, Place, Seen, Stamp
 from coatcheck.values import decode, decode_frozen, fitted, merged
 
@@ -36,7 +36,10 @@ class MemoryStore:
         self._ended: dict[Digest, tuple[Ended, int]] = {}
         self._owners: dict[str, tuple[str | None, int]] = {}  # sid -> whose it was, of sessions that ended
         self._generations: dict[str, int] = {}
-        self._changes: list[tuple[Change, int]] = []
+        self._changes: list[Change] = []
+        self._keys: list[KeyRow] = []
+        self._families: dict[bytes, Family] = {}
+        self._numbers = itertools.count(1)
         self._head = self._trimmed = 0
         self._epoch = 1
 
@@ -76,7 +79,7 @@ class MemoryStore:
 
     def tail_now(self, after: int) -> Tail:
         with self._lock:
-            news = tuple(change for change, _ in self._changes if change.position > after)
+            news = tuple(change for change in self._changes if change.position > after)
             return Tail(epoch=self._epoch, trimmed=self._trimmed, head=self._head, changes=news)
 
     def changed_behind_pulse(self) -> bool:
@@ -109,7 +112,7 @@ class MemoryStore:
             return None
         self._forget_token(old, Reason.RENEWED, stamp)
         self._put(replace(record, data=row.data))
-        self._append(Kind.RENEWED, [sid], stamp)
+        self._append(Kind.RENEWED, [(sid, record.session.version)], stamp)
         self._end_surplus(sub, sid, most, stamp)
         return self._head
 
@@ -123,7 +126,8 @@ class MemoryStore:
             changed.append(replace(record, session=session))
         self._rows.update((record.session.sid, record) for record in changed)
         self._generations[sub] = self._generations.get(sub, 0) + 1
-        return self._append(Kind.CLAIMS, [record.session.sid for record in changed], stamp)
+        named = [(record.session.sid, record.session.version) for record in changed]
+        return self._append(Kind.CLAIMS, named, stamp)
 
     async def change_data(
         self, sid: str, change: Mapping[str, Any], unset: Sequence[str], *, limit: int, stamp: Stamp
@@ -133,7 +137,7 @@ class MemoryStore:
             return None
         raw = fitted(merged(decode(record.data), change, unset), limit=limit, field="set")
         self._rows[sid] = replace(record, data=raw)
-        return self._append(Kind.DATA, [sid], stamp)
+        return self._append(Kind.DATA, [(sid, 0)], stamp)
 
     async def end(self, sid: str, *, of: str | None, kind: Kind, note: str, stamp: Stamp) -> int | None:
         record = self._rows.get(sid)
@@ -153,7 +157,9 @@ class MemoryStore:
         self._rows.clear()
         self._subjects.clear()
         self._epoch += 1
-        return self._append(Kind.EVERYONE, [None], stamp)
+        self._families.clear()
+        self._keys.clear()
+        return self._append(Kind.EVERYONE, [(None, ENDED)], stamp)
 
     async def touch(self, seen: Sequence[Seen]) -> list[str]:
         missed = []
@@ -179,7 +185,57 @@ class MemoryStore:
             del self._ended[digest]
         for sid in [sid for sid, (_, until) in self._owners.items() if now >= until][:limit]:
             del self._owners[sid]
-        return len(over) + len(tokens) + self._trim(now, limit)
+        families = [family.id for family in self._families.values() if self._is_over(family, now)][:limit]
+        for ident in families:
+            del self._families[ident]
+        return len(over) + len(tokens) + len(families) + self._trim(now, limit)
+
+    # --- signing keys and refresh tokens ---
+
+    async def keys(self) -> list[KeyRow]:
+        return self.keys_now()
+
+    def keys_now(self) -> list[KeyRow]:
+        with self._lock:
+            return list(self._keys)
+
+    async def add_key(self, row: KeyRow, *, newest: str | None, stamp: Stamp) -> int | None:
+        known = self._keys[-1].kid if self._keys else None
+        if row.epoch != self._epoch or newest != known:
+            return None
+        with self._lock:
+            self._keys.append(replace(row, number=next(self._numbers)))
+        return self._append(Kind.KEYS, [(None, 0)], stamp)
+
+    async def drop_key(self, kid: str, *, stamp: Stamp) -> int:
+        with self._lock:
+            self._keys = [row for row in self._keys if row.kid != kid]
+        return self._append(Kind.KEYS, [(None, 0)], stamp)
+
+    async def add_family(self, family: Family) -> bool:
+        if family.sid not in self._rows:
+            return False
+        self._families[family.id] = family
+        return True
+
+    async def family(self, ident: bytes) -> Family | None:
+        family = self._families.get(ident)
+        return family if family is not None and family.sid in self._rows else None
+
+    async def rotate_family(self, ident: bytes, *, generation: int, now: int) -> bool:
+        family = await self.family(ident)
+        if family is None or family.generation != generation:
+            return False
+        self._families[ident] = replace(family, generation=generation + 1, rotated_at=now)
+        return True
+
+    async def drop_families(self) -> int:
+        count = len(self._families)
+        self._families.clear()
+        return count
+
+    def _is_over(self, family: Family, now: int) -> bool:
+        return now >= family.expires_at or family.sid not in self._rows
 
     # --- steps ---
 
@@ -189,7 +245,7 @@ class MemoryStore:
     def _was_ended(self, sid: str, place: Place) -> bool:
         if self._epoch != place.epoch or self._trimmed > place.position:
             return True
-        return any(change.sid == sid for change, _ in self._changes if change.position > place.position)
+        return any(change.sid == sid for change in self._changes if change.position > place.position)
 
     def _put(self, record: Record) -> None:
         session = record.session
@@ -220,16 +276,17 @@ class MemoryStore:
             if record is not None:
                 self._owners[sid] = (record.session.sub, stamp.forget_token)
                 self._forget_token(record.digest, Reason.REVOKED, stamp)
-        return self._append(kind, sids, stamp)
+        return self._append(kind, [(sid, ENDED) for sid in sids], stamp)
 
     def _forget_token(self, digest: Digest, reason: Reason, stamp: Stamp) -> None:
         del self._sids[digest]
         self._ended[digest] = (Ended(reason), stamp.forget_token)
 
-    def _append(self, kind: Kind, sids: Sequence[str | None], stamp: Stamp) -> int:
+    def _append(self, kind: Kind, named: Sequence[tuple[str | None, int]], stamp: Stamp) -> int:
+        until = stamp.forget_change
         with self._lock:
-            for sid, position in zip(sids, itertools.count(self._head + 1), strict=False):
-                self._changes.append((Change(position=position, kind=kind, sid=sid), stamp.forget_change))
+            for (sid, version), position in zip(named, itertools.count(self._head + 1), strict=False):
+                self._changes.append(Change(position=position, kind=kind, sid=sid, version=version, forget_after=until))
                 self._head = position
         self._pulse[0] += 1
         return self._head
@@ -237,9 +294,9 @@ class MemoryStore:
     def _trim(self, now: int, limit: int) -> int:
         with self._lock:
             count = 0
-            while count < min(limit, len(self._changes)) and now >= self._changes[count][1]:
+            while count < min(limit, len(self._changes)) and now >= self._changes[count].forget_after:
                 count += 1
             if count:
-                self._trimmed = self._changes[count - 1][0].position
+                self._trimmed = self._changes[count - 1].position
                 del self._changes[:count]
         return count

@@ -29,11 +29,23 @@ from typing import Any, TypeVar
 import apsw
 
 from coatcheck.errors import CoatcheckError, Forked, NotOpen, StoreUnavailable
-from coatcheck.records import Change, Digest, Ended, Kind, Reason, Record, Session, Tail
+from coatcheck.records import Change, Digest, Ended, Family, KeyRow, Kind, Reason, Record, Session, Tail
 from coatcheck.stores import _sqlite_file as file
 from coatcheck.stores import _sqlite_here as here
 from coatcheck.stores._sqlite_pulse import Pulse
-from coatcheck.stores._sqlite_steps import LIVE, NEWEST_FIRST, RECORD, Steps, record_of, session_of
+from coatcheck.stores._sqlite_steps import (
+    FAMILY,
+    KEY,
+    LIVE,
+    LIVE_SESSION,
+    NEWEST_FIRST,
+    RECORD,
+    Steps,
+    family_of,
+    key_of,
+    record_of,
+    session_of,
+)
 from coatcheck.stores._sqlite_writer import GroupWriter
 from coatcheck.stores.base import Moved, Place, Seen, Stamp
 
@@ -204,18 +216,15 @@ class SQLiteStore:
 
     def _tail(self, connection: apsw.Connection, after: int) -> Tail:
         # One statement, so one snapshot: read apart, a trim between the two would leave an unnoticed gap.
-        select = """SELECT epoch, trimmed, head, position, kind, sid FROM meta
+        select = """SELECT epoch, trimmed, head, position, kind, sid, version, forget_after FROM meta
                     LEFT JOIN changes ON position > ? ORDER BY position LIMIT ?"""
-        rows: list[Any] = connection.execute(select, (after, _MOST_CHANGES + 1)).fetchall()
+        rows: list[Any] = connection.execute(select, (after, _MOST_CHANGES)).fetchall()
         changes = tuple(
-            Change(position=position, kind=Kind(kind), sid=sid)
-            for _, _, _, position, kind, sid in rows
+            Change(position=position, kind=Kind(kind), sid=sid, version=version, forget_after=until)
+            for _, _, _, position, kind, sid, version, until in rows
             if position is not None
         )
         epoch, trimmed, head = rows[0][:3]
-        if len(changes) > _MOST_CHANGES:
-            # Reading them all would hold up the event loop for longer than reading the sessions again.
-            return Tail(epoch=epoch, trimmed=head, head=head)
         return Tail(epoch=epoch, trimmed=trimmed, head=head, changes=changes)
 
     async def _patiently(self, read: Callable[[], T]) -> T:
@@ -234,6 +243,42 @@ class SQLiteStore:
     def _check_usable(self) -> None:
         if self._fault is not None:
             raise self._fault
+
+    # --- signing keys and refresh tokens ---
+
+    async def keys(self) -> list[KeyRow]:
+        return await self._patiently(lambda: self._keys(self._read))
+
+    def keys_now(self) -> list[KeyRow] | None:
+        try:
+            return None if self._fault is not None else self._keys(self._log)
+        except apsw.Error:
+            return None  # as in tail_now
+
+    def _keys(self, connection: apsw.Connection) -> list[KeyRow]:
+        select = f"SELECT {KEY} FROM keys WHERE epoch = (SELECT epoch FROM meta) ORDER BY number"
+        return [key_of(row) for row in connection.execute(select).fetchall()]
+
+    async def family(self, ident: bytes) -> Family | None:
+        select = f"""SELECT {FAMILY} FROM families WHERE id = ?
+                     AND EXISTS (SELECT 1 FROM sessions WHERE sessions.sid = families.sid AND {LIVE_SESSION})"""
+        row = await self._patiently(lambda: self._read.execute(select, (ident,)).fetchone())
+        return None if row is None else family_of(row)
+
+    async def add_key(self, row: KeyRow, *, newest: str | None, stamp: Stamp) -> int | None:
+        return await self._submit(self._steps.add_key, row, newest, stamp)
+
+    async def drop_key(self, kid: str, *, stamp: Stamp) -> int:
+        return await self._submit(self._steps.drop_key, kid, stamp)
+
+    async def add_family(self, family: Family) -> bool:
+        return await self._submit(self._steps.add_family, family)
+
+    async def rotate_family(self, ident: bytes, *, generation: int, now: int) -> bool:
+        return await self._submit(self._steps.rotate_family, ident, generation, now)
+
+    async def drop_families(self) -> int:
+        return await self._submit(self._steps.drop_families)
 
     # --- writing ---
 

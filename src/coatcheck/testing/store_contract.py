@@ -13,7 +13,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from coatcheck.errors import AlreadyExists, InvalidInput
-from coatcheck.records import Change, Digest, Ended, Kind, Reason, Record, Session
+from coatcheck.records import Digest, Ended, Family, KeyRow, Kind, Reason, Record, Session
 from coatcheck.stores.base import MOVED, EmbeddedStore, Seen, Stamp
 from coatcheck.values import decode, decode_frozen, encode
 
@@ -32,6 +32,34 @@ def make_record(name: str, *, sub: str | None = "maria", **fields: Any) -> Recor
 def make_stamp(now: int = 0, *, keep_s: int = 1000) -> Stamp:
     """Return a stamp whose traces are kept for *keep_s* seconds."""
     return Stamp(now=now, forget_change=now + keep_s, forget_token=now + keep_s)
+
+
+def make_key(kid: str, *, epoch: int = 1, signs_from: int = 0) -> KeyRow:
+    """Return a signing key that signs nothing."""
+    return KeyRow(
+        kid=kid,
+        alg="ES256",
+        public=b"public",
+        sealed=b"sealed " + kid.encode(),
+        epoch=epoch,
+        published_at=3,
+        signs_from=signs_from,
+    )
+
+
+def make_family(name: str, sid: str, *, expires_at: int = 1000) -> Family:
+    """Return the first generation of a family whose id is made of *name*."""
+    return Family(
+        id=make_digest(name)[:16],
+        sid=sid,
+        client_id="cli",
+        audiences=("orders", "bílling"),
+        generation=1,
+        nonce=make_digest("nonce of " + name),
+        key_id="k1",
+        rotated_at=7,
+        expires_at=expires_at,
+    )
 
 
 class StoreContract:
@@ -154,7 +182,7 @@ class StoreContract:
             assert sorted(told[2:5]) == sorted((at, Kind.CLAIMS, told[at - 1][2]) for at in (3, 4, 5))
             assert {sid for _, _, sid in told[2:5]} == {"a", "b", "c"}
             assert told[5:] == [(6, Kind.REVOKED, "b"), (7, Kind.REVOKED, "c"), (8, Kind.EVERYONE, None)]
-            assert (await store.tail(7)).changes == (Change(position=8, kind=Kind.EVERYONE, sid=None),)
+            assert [change.position for change in (await store.tail(7)).changes] == [8]
 
         self.play(story)
 
@@ -394,6 +422,212 @@ class StoreContract:
             tail = await store.tail(3)
             assert (tail.trimmed, tail.head, tail.changes) == (3, 3, ())
             assert await store.end("s9", of=None, kind=Kind.REVOKED, note="", stamp=make_stamp(60)) == 4
+
+        self.play(story)
+
+    # --- signing keys ---
+
+    def test_a_key_comes_out_as_it_went_in(self) -> None:
+        """Every field is read back, also at once; the store numbers them, and they come in the order of making."""
+
+        async def story(store: EmbeddedStore) -> None:
+            assert await store.keys() == [] == store.keys_now()
+            await store.add_key(make_key("z", signs_from=9), newest=None, stamp=make_stamp())
+            await store.add_key(make_key("a", signs_from=5), newest="z", stamp=make_stamp())
+            rows = await store.keys()
+            assert [replace(row, number=0) for row in rows] == [
+                make_key("z", signs_from=9),
+                make_key("a", signs_from=5),
+            ]
+            assert 0 < rows[0].number < rows[1].number
+            assert store.keys_now() == rows
+
+        self.play(story)
+
+    def test_a_key_is_added_only_after_the_newest(self) -> None:
+        """Of many that add at once after the same key one does; the others write nothing and announce nothing."""
+
+        async def story(store: EmbeddedStore) -> None:
+            adds = [store.add_key(make_key(f"k{n}"), newest=None, stamp=make_stamp()) for n in range(10)]
+            assert sorted(await asyncio.gather(*adds), key=str) == [1] + [None] * 9
+            (first,) = await store.keys()
+            for stale in (None, "another"):
+                assert await store.add_key(make_key("late"), newest=stale, stamp=make_stamp()) is None
+            assert await store.add_key(make_key("next"), newest=first.kid, stamp=make_stamp()) == 2
+            assert await store.add_key(make_key("late"), newest=first.kid, stamp=make_stamp()) is None
+            assert [row.kid for row in await store.keys()] == [first.kid, "next"]
+            assert (await store.tail(0)).head == 2
+
+        self.play(story)
+
+    def test_the_newest_key_is_the_one_made_last(self) -> None:
+        """Not the one that signs last; and when it was dropped, the one before it."""
+
+        async def story(store: EmbeddedStore) -> None:
+            await store.add_key(make_key("far", signs_from=99), newest=None, stamp=make_stamp())
+            await store.add_key(make_key("near", signs_from=5), newest="far", stamp=make_stamp())
+            assert await store.add_key(make_key("x"), newest="far", stamp=make_stamp()) is None
+            await store.drop_key("near", stamp=make_stamp())
+            assert await store.add_key(make_key("x"), newest="near", stamp=make_stamp()) is None
+            assert await store.add_key(make_key("x"), newest="far", stamp=make_stamp()) is not None
+
+        self.play(story)
+
+    def test_a_key_of_another_epoch_is_refused(self) -> None:
+        """A key made before everyone's end, and stored after it, would outlive what it was made for."""
+
+        async def story(store: EmbeddedStore) -> None:
+            for epoch in (0, 2):
+                assert await store.add_key(make_key("x", epoch=epoch), newest=None, stamp=make_stamp()) is None
+            await store.end_everyone(note="", stamp=make_stamp())
+            assert await store.add_key(make_key("x", epoch=1), newest=None, stamp=make_stamp()) is None
+            assert await store.add_key(make_key("x", epoch=2), newest=None, stamp=make_stamp()) is not None
+
+        self.play(story)
+
+    def test_keys_are_announced(self) -> None:
+        """Adding and dropping one each append a line and move the pulse; so does dropping one that is not there."""
+
+        async def story(store: EmbeddedStore) -> None:
+            pulses = [store.pulse[0]]
+            for write in (
+                lambda: store.add_key(make_key("a"), newest=None, stamp=make_stamp()),
+                lambda: store.drop_key("a", stamp=make_stamp()),
+                lambda: store.drop_key("a", stamp=make_stamp()),
+                lambda: store.drop_key("never", stamp=make_stamp()),
+            ):
+                assert await write() == len(pulses)
+                pulses.append(store.pulse[0])
+            assert len(set(pulses)) == 5
+            assert [(change.kind, change.sid) for change in (await store.tail(0)).changes] == [(Kind.KEYS, None)] * 4
+            assert await store.keys() == []
+
+        self.play(story)
+
+    def test_keys_end_with_everyones_sessions(self) -> None:
+        """What they have signed is worth nothing afterwards, and the next key is the first of its epoch."""
+
+        async def story(store: EmbeddedStore) -> None:
+            await store.add_key(make_key("old"), newest=None, stamp=make_stamp())
+            await store.end_everyone(note="", stamp=make_stamp())
+            assert await store.keys() == [] == store.keys_now()
+            assert await store.add_key(make_key("x", epoch=2), newest="old", stamp=make_stamp()) is None
+            assert await store.add_key(make_key("new", epoch=2), newest=None, stamp=make_stamp()) is not None
+            assert [row.kid for row in await store.keys()] == ["new"]
+
+        self.play(story)
+
+    # --- refresh tokens ---
+
+    def test_a_family_comes_out_as_it_went_in(self) -> None:
+        """Every field is read back; nothing is announced, since memory holds no families."""
+
+        async def story(store: EmbeddedStore) -> None:
+            await self.put(store, "a")
+            family = make_family("f", "a")
+            assert await store.family(family.id) is None
+            assert await store.add_family(family)
+            assert await store.family(family.id) == family
+            assert await store.family(make_family("other", "a").id) is None
+            assert (await store.tail(0)).head == 0
+
+        self.play(story)
+
+    def test_a_family_needs_a_live_session(self) -> None:
+        """One that never was, was ended alone, with its subject's, or with everyone's, gets none."""
+
+        async def story(store: EmbeddedStore) -> None:
+            assert not await store.add_family(make_family("f", "never"))
+            await self.put(store, "a", "b", "c")
+            await store.end("a", of=None, kind=Kind.REVOKED, note="", stamp=make_stamp())
+            assert not await store.add_family(make_family("f", "a"))
+            await store.end_subject("maria", keep="c", note="", stamp=make_stamp())
+            assert not await store.add_family(make_family("f", "b"))
+            await store.end_everyone(note="", stamp=make_stamp())
+            assert not await store.add_family(make_family("f", "c"))
+            assert await store.family(make_family("f", "c").id) is None
+            assert await store.drop_families() == 0
+
+        self.play(story)
+
+    def test_of_many_rotations_one_happens(self) -> None:
+        """Ten at once from one generation: one is done. Another generation, or another family: nothing is written."""
+
+        async def story(store: EmbeddedStore) -> None:
+            await self.put(store, "a")
+            family = make_family("f", "a")
+            await store.add_family(family)
+            done = await asyncio.gather(*(store.rotate_family(family.id, generation=1, now=20 + n) for n in range(10)))
+            assert sorted(done) == [False] * 9 + [True]
+            found = await store.family(family.id)
+            assert found == replace(family, generation=2, rotated_at=20 + done.index(True))
+            for generation in (0, 1, 3):
+                assert not await store.rotate_family(family.id, generation=generation, now=50)
+            assert not await store.rotate_family(make_digest("x")[:16], generation=2, now=50)
+            assert await store.family(family.id) == found
+
+        self.play(story)
+
+    def test_families_end_with_their_session(self) -> None:
+        """Whatever ends it: they are not found, and do not rotate, before any sweep."""
+
+        async def story(store: EmbeddedStore) -> None:
+            await self.put(store, "a", "b", "c", "d")
+            families = {name: make_family(name, name) for name in ("a", "b", "c", "d")}
+            for family in families.values():
+                assert await store.add_family(family)
+            ends: dict[str, Callable[[], Awaitable[Any]]] = {
+                "a": lambda: store.end("a", of=None, kind=Kind.REVOKED, note="", stamp=make_stamp()),
+                "b": lambda: store.create(make_record("new"), generation=None, most=3, stamp=make_stamp()),
+                "c": lambda: store.end_subject("maria", keep="d", note="", stamp=make_stamp()),
+                "d": lambda: store.end_everyone(note="", stamp=make_stamp()),
+            }
+            for name, end in ends.items():
+                assert await store.family(families[name].id) is not None
+                await end()
+                assert await store.family(families[name].id) is None
+                assert not await store.rotate_family(families[name].id, generation=1, now=8)
+
+        self.play(story)
+
+    def test_a_renewed_session_keeps_its_families(self) -> None:
+        """It is the same session under a new token."""
+
+        async def story(store: EmbeddedStore) -> None:
+            await self.put(store, "a")
+            await store.add_family(make_family("f", "a"))
+            renewed = replace(make_record("a", version=2), digest=make_digest("a2"))
+            await store.renew(make_digest("a"), renewed, generation=None, most=9, stamp=make_stamp())
+            assert await store.family(make_family("f", "a").id) == make_family("f", "a")
+
+        self.play(story)
+
+    def test_all_families_are_dropped_at_once(self) -> None:
+        """Their number is told, and the sessions stay."""
+
+        async def story(store: EmbeddedStore) -> None:
+            await self.put(store, "a", "b")
+            for name in ("a", "b"):
+                await store.add_family(make_family(name, name))
+            assert await store.drop_families() == 2
+            assert await store.drop_families() == 0
+            assert await store.family(make_family("a", "a").id) is None
+            assert await store.load_sid("a") is not None
+
+        self.play(story)
+
+    def test_families_are_swept_at_their_end(self) -> None:
+        """From the second they expire at, never before, and no more than asked at a time."""
+
+        async def story(store: EmbeddedStore) -> None:
+            await self.put(store, "a", expires_at=2000, idle_s=2000)
+            for n in range(3):
+                await store.add_family(make_family(f"f{n}", "a", expires_at=50))
+            await store.add_family(make_family("lives", "a", expires_at=51))
+            assert await store.sweep(now=49, limit=2) == 0
+            assert [await store.sweep(now=50, limit=2) for _ in range(3)] == [2, 1, 0]
+            assert await store.family(make_family("f0", "a").id) is None
+            assert await store.family(make_family("lives", "a").id) is not None
 
         self.play(story)
 

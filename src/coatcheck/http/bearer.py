@@ -1,0 +1,38 @@
+"""
+The ``Authorization`` field: find a bearer token in it. Floor 1; may import: floor 0.
+
+Rules of this module:
+
+1. Two fields, or one that is no bearer credential, are told apart from none at all: who sends a bad credential is not
+   anonymous (RFC 6750, section 3.1).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+LONGEST = 8 * 1024 + 16
+_BEARER = re.compile(rb"bearer +([A-Za-z0-9._~+/-]+=*) *", re.IGNORECASE)
+
+
+class Unusable:
+    """There is a credential, and it cannot be used."""
+
+
+UNUSABLE = Unusable()
+
+
+def find(fields: Sequence[bytes]) -> str | Unusable | None:
+    """
+    Return the bearer token in *fields*, the values of ``Authorization``; None when there is none.
+
+    A field of another scheme (``Basic``) is not ours and counts as none.
+    """
+    if not fields:
+        return None
+    ours = [field for field in fields if field.lower().startswith(b"bearer")]
+    if not ours:
+        return None
+    match = _BEARER.fullmatch(ours[0]) if len(fields) == 1 and len(ours[0]) <= LONGEST else None
+    return UNUSABLE if match is None else match[1].decode("ascii")

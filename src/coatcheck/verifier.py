@@ -1,0 +1,152 @@
+"""
+Verifier: for services that only check access tokens. Floor 4; may import: floors 0 to 3.
+
+Rules of this module:
+
+1. ``verify`` does no I/O: keys and revocations are already here, or the answer is "no".
+2. Where revocations come from is said by whoever makes a verifier. There is no default, since the easy one would accept
+   revoked tokens until they expire.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from coatcheck import arguments
+from coatcheck.clock import Clock, SystemClock
+from coatcheck.engine import Coatcheck
+from coatcheck.errors import ConfigError, NotOpen, StoreUnavailable
+from coatcheck.fleet.cache import Cache
+from coatcheck.fleet.fetching import Jwks
+from coatcheck.fleet.keyring import Keyring
+from coatcheck.fleet.minting import Verifying
+from coatcheck.fleet.unstored import Unstored
+from coatcheck.fleet.watch import Watch
+from coatcheck.policy import check_issuer
+from coatcheck.records import Claims, Refused
+from coatcheck.secret import revealed
+from coatcheck.stores import from_url
+
+log = logging.getLogger("coatcheck")
+
+NONE = "none-accept-until-expiry"
+_UPKEEP_S = 60.0
+_CACHED_TOKENS = 100_000
+_WHERE = f'give an engine, a store URL, or "{NONE}"'
+
+Feed = Coatcheck | str
+_Check = Any
+
+
+class Verifier:
+    """
+    Verifies the access tokens of one issuer for one audience.
+
+    Args:
+        issuer: As it stands in the tokens.
+
+        audience: This service.
+
+        feed: Where keys and revocations come from: an engine in this process, the URL of a store, or
+            ``"none-accept-until-expiry"``: keys from the issuer's JWKS, and a revoked token is accepted until it ends.
+
+        clock: For tests.
+    """
+
+    def __init__(self, issuer: str, *, audience: str, feed: Feed, clock: Clock | None = None) -> None:
+        self.issuer = check_issuer(issuer)
+        self.audience = arguments.audience(audience)[0]
+        self._clock: Clock = clock or SystemClock()
+        self._feed = feed
+        if isinstance(feed, str) and feed != NONE:
+            if urlsplit(feed).scheme in ("http", "https"):
+                raise ConfigError("feed", "an issuer's feed over HTTP is not offered yet", _WHERE)
+            self._store = from_url(feed)
+        elif isinstance(feed, Coatcheck):
+            if feed.issuer != issuer:
+                raise ConfigError("feed", "is an engine of another issuer", f"give the engine of {issuer}")
+        elif feed != NONE:
+            raise ConfigError("feed", f"is {type(feed).__name__}", _WHERE)
+        self._check: _Check = None
+        self._closing = contextlib.AsyncExitStack()
+
+    def __repr__(self) -> str:
+        return f"<Verifier of {self.issuer} for {self.audience!a}>"
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        """
+        Get the keys, and what was revoked.
+
+        Raises:
+            StoreUnavailable: The store, or the issuer, does not answer.
+        """
+        if self._check is not None:
+            raise ConfigError("verifier", "is open already", "open it once")
+        async with contextlib.AsyncExitStack() as stack:
+            if isinstance(self._feed, Coatcheck):
+                check = self._feed.verify
+                self._check = lambda token: check(token, audience=self.audience)
+            elif self._feed == NONE:
+                await self._open_jwks(stack)
+            else:
+                await self._open_store(stack)
+            self._closing = stack.pop_all()
+
+    async def _open_store(self, stack: contextlib.AsyncExitStack) -> None:
+        await self._store.open()
+        stack.push_async_callback(self._store.close)
+        cache = Cache(1)  # no session is ever in it
+        watch = Watch(self._store, cache, Unstored(self._store), self._clock)
+        keyring = Keyring(self._store, seals=None, alg="ES256")
+        verifying = Verifying(watch, keyring, self._clock, issuer=self.issuer, size=_CACHED_TOKENS)
+        watch.start()
+        if not watch.is_sure(self._clock.elapsed()):
+            raise StoreUnavailable("the change log cannot be read now")
+        stack.callback(watch.stop, NotOpen("the verifier is closed"))
+        self._check = lambda token: verifying.verify(token, self.audience)
+        upkeep = asyncio.create_task(self._look_after(verifying), name="coatcheck-verifier")
+        stack.push_async_callback(_cancelled, upkeep)
+
+    async def _look_after(self, verifying: Verifying) -> None:
+        while True:
+            await asyncio.sleep(_UPKEEP_S)
+            verifying.revoked.forget(self._clock.now())
+
+    async def _open_jwks(self, stack: contextlib.AsyncExitStack) -> None:
+        jwks = Jwks(self.issuer, self._clock, size=_CACHED_TOKENS)
+        await jwks.fetch()
+        self._check = lambda token: jwks.verify(token, self.audience)
+        stack.push_async_callback(_cancelled, asyncio.create_task(jwks.keep_fetching(), name="coatcheck-jwks"))
+
+    async def close(self) -> None:
+        """Let go of everything. Calling it again does nothing."""
+        self._check = None
+        await self._closing.aclose()
+
+    def verify(self, jwt: str) -> Claims | Refused:
+        """
+        Say what an access token says, if it counts here and now.
+
+        Raises:
+            NotOpen: Before ``async with``, or after it.
+        """
+        if self._check is None:
+            raise NotOpen('the verifier is not open; use "async with"')
+        answer: Claims | Refused = self._check(revealed(jwt))
+        return answer
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
