@@ -93,10 +93,38 @@ def audience(value: object) -> tuple[str, ...]:
     Raises:
         InvalidInput: Nobody, more than 16, or something else than text of 1 to 255 printable characters.
     """
-    many = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, Iterable) else ()
+    if type(value) is str:
+        return _one_audience(value)
+    many = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else ()
     if not 1 <= len(many) <= 16 or not all(_is_name(one) for one in many) or len(set(many)) != len(many):
         raise InvalidInput("audience", "is not one to 16 names, each once", 'give audience="orders"')
     return many
+
+
+def one_audience(value: object) -> str:
+    """
+    Return who asks about a token.
+
+    Raises:
+        InvalidInput: Not text of 1 to 255 printable characters. Several would leave open which of them is meant.
+    """
+    if type(value) is not str:
+        raise InvalidInput("audience", "is not one name", 'give audience="orders"')
+    return _one_audience(value)[0]
+
+
+@functools.lru_cache(maxsize=1024)
+def _one_audience(value: str) -> tuple[str]:
+    if not _is_name(value):
+        raise InvalidInput("audience", "is not text of 1 to 255 printable characters", 'give audience="orders"')
+    return (value,)
+
+
+@functools.lru_cache(maxsize=1024)
+def _client_id(value: str) -> str:
+    if not _is_name(value):
+        raise InvalidInput("client_id", "is not text of 1 to 255 printable characters", 'give client_id="cli"')
+    return value
 
 
 def client_id(value: object) -> str:
@@ -106,8 +134,18 @@ def client_id(value: object) -> str:
     Raises:
         InvalidInput: It is not text of 1 to 255 printable characters.
     """
+    return _client_id(value if type(value) is str else "")
+
+
+def kid(value: object) -> str:
+    """
+    Return the name of a key.
+
+    Raises:
+        InvalidInput: It is not text of 1 to 255 printable characters.
+    """
     if not _is_name(value):
-        raise InvalidInput("client_id", "is not text of 1 to 255 printable characters", 'give client_id="cli"')
+        raise InvalidInput("kid", "is not the name of a key", 'give a "kid" of auth.jwks()')
     return str(value)
 
 

@@ -550,6 +550,16 @@ class Coatcheck:
         )
         return minted if isinstance(minted, Refused) else minted[0]
 
+    async def fresh_token(
+        self, session: Session, *, audience: str | Iterable[str], client_id: str = "browser"
+    ) -> str | Refused:
+        """Like :meth:`access_token`, for a session that memory may not hold: the store is asked first."""
+        tokens = self._with_tokens()
+        minted = await tokens.refreshing.mint(
+            session.sid, session.version, arguments.audience(audience), arguments.client_id(client_id)
+        )
+        return minted if isinstance(minted, Refused) else minted[0]
+
     def bound_token(self, session: Session, *, audience: str, claim: str, value: str) -> str | Refused:
         """Like :meth:`access_token`, with one claim more; for the adapters, which bind it to what it travels with."""
         minted = self._with_tokens().minting.mint(
@@ -564,7 +574,7 @@ class Coatcheck:
         Raises:
             ConfigError: The engine has no issuer.
         """
-        return self._with_tokens().verifying.verify(revealed(jwt), arguments.audience(audience)[0])
+        return self._with_tokens().verifying.verify(revealed(jwt), arguments.one_audience(audience))
 
     async def issue_refresh(
         self, session: Session, *, client_id: str, audience: str | Iterable[str]
@@ -581,7 +591,7 @@ class Coatcheck:
         )
 
     async def refresh(
-        self, refresh_token: str | Secret, *, client_id: str, audience: str | Iterable[str]
+        self, refresh_token: str | Secret, *, client_id: str, audience: str | Iterable[str] | None = None
     ) -> TokenPair | Refused:
         """
         Exchange a refresh token for its successor and an access token.
@@ -589,17 +599,33 @@ class Coatcheck:
         Two calls at once get the same successor. An older token than the one before is theft: the session ends, and the
         answer is ``reused`` (RFC 9700, section 4.14.2).
 
+        Args:
+            audience: Some of those that the family was issued for; left out: all of them.
+
         Raises:
             StoreUnavailable: The token that was given stays usable.
         """
         tokens = self._with_tokens()
         return await tokens.refreshing.refresh(
-            revealed(refresh_token), client_id=arguments.client_id(client_id), audience=arguments.audience(audience)
+            revealed(refresh_token),
+            client_id=arguments.client_id(client_id),
+            audience=None if audience is None else arguments.audience(audience),
         )
+
+    async def revoke_refresh(self, refresh_token: str | Secret, *, client_id: str) -> Receipt | Refused:
+        """End the session that a refresh token of this client belongs to (RFC 7009); another client's ends nothing."""
+        tokens = self._with_tokens()
+        client = arguments.client_id(client_id)
+        sid = await tokens.refreshing.sid_of(revealed(refresh_token), client_id=client)
+        return sid if isinstance(sid, Refused) else await self.revoke(sid, reason="refresh token revoked")
 
     def jwks(self) -> dict[str, Any]:
         """Return the public keys as a JWK set (RFC 7517); cache it for 5 minutes at most."""
         return self._with_tokens().jwks()
+
+    def key_states(self) -> dict[str, str]:
+        """Return where each signing key stands, by its ``kid``: ``published``, ``signing``, ``verifying``, ``gone``."""
+        return self._with_tokens().key_states()
 
     async def rotate_keys(self) -> str:
         """Make a key that signs from now on, here and everywhere; return its ``kid``. What is signed stays valid."""
@@ -607,9 +633,22 @@ class Coatcheck:
 
     async def revoke_key(self, kid: str) -> Receipt:
         """Accept nothing more that this key has signed, here and everywhere. Another takes its place."""
-        position = await self._with_tokens().revoke(arguments.note(kid))
+        position = await self._with_tokens().revoke(arguments.kid(kid))
         log.warning("signing key revoked", extra={"kid": kid})
         return self._in_force(position)
+
+    async def reset_keys(self) -> int:
+        """
+        Remove every signing key and every refresh token: their secret is lost, or in the wrong hands.
+
+        Sessions and their cookies stay. On an engine without an issuer, since one with it refuses a wrong secret; the
+        next engine with an issuer makes new keys. Returns how many families of refresh tokens ended.
+        """
+        self._check_open()
+        for row in await self._store.keys():
+            await self._store.drop_key(row.kid, stamp=self._stamp())
+        log.warning("signing keys and refresh tokens reset")
+        return await self._store.drop_families()
 
     def _with_tokens(self) -> Tokens:
         self._check_open()

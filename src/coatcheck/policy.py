@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -286,6 +287,8 @@ class Policy:
             raise ConfigError("Policy.signing", "is unknown", "use 'ES256' or 'Ed25519'")
         if not isinstance(self.access_claims, Mapping):
             raise ConfigError("Policy.access_claims", "is not a mapping", 'write {"orders": ("roles",)}')
+        # A copy: what is changed in place later would not be checked.
+        object.__setattr__(self, "access_claims", MappingProxyType(dict(self.access_claims)))
         for audience, names in self.access_claims.items():
             _texts("Policy", f"access_claims[{audience!a}]", names)
             taken = sorted(RESERVED_CLAIMS & set(names))

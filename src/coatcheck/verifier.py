@@ -14,7 +14,6 @@ import asyncio
 import contextlib
 import logging
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 from coatcheck import arguments
 from coatcheck.clock import Clock, SystemClock
@@ -59,12 +58,15 @@ class Verifier:
 
     def __init__(self, issuer: str, *, audience: str, feed: Feed, clock: Clock | None = None) -> None:
         self.issuer = check_issuer(issuer)
-        self.audience = arguments.audience(audience)[0]
+        self.audience = arguments.one_audience(audience)
         self._clock: Clock = clock or SystemClock()
         self._feed = feed
         if isinstance(feed, str) and feed != NONE:
-            if urlsplit(feed).scheme in ("http", "https"):
+            scheme = feed.partition("://")[0]
+            if scheme in ("http", "https"):
                 raise ConfigError("feed", "an issuer's feed over HTTP is not offered yet", _WHERE)
+            if scheme != "sqlite":
+                raise ConfigError("feed", "is neither a store that others can share nor a known word", _WHERE)
             self._store = from_url(feed)
         elif isinstance(feed, Coatcheck):
             if feed.issuer != issuer:
@@ -121,7 +123,7 @@ class Verifier:
     async def _look_after(self, verifying: Verifying) -> None:
         while True:
             await asyncio.sleep(_UPKEEP_S)
-            verifying.revoked.forget(self._clock.now())
+            verifying.revoked.forget(self._clock.elapsed())
 
     async def _open_jwks(self, stack: contextlib.AsyncExitStack) -> None:
         jwks = Jwks(self.issuer, self._clock, size=_CACHED_TOKENS)

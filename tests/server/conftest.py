@@ -12,7 +12,7 @@ from coatcheck.server import database
 from coatcheck.server.app import build_app
 from coatcheck.server.database.base import User
 from coatcheck.server.passwords import Passwords
-from coatcheck.server.site import Site
+from coatcheck.server.site import Site, policy_for
 from coatcheck.testing import ManualClock
 
 ORIGIN = "https://auth.example.com"
@@ -31,7 +31,7 @@ def make_site(tmp_path, clock):
 
     def make(**kwargs):
         url = f"sqlite:///{tmp_path}/coatcheck.db"
-        auth = Coatcheck(url, policy=Policy(origins=(ORIGIN,)), clock=clock)
+        auth = Coatcheck(url, policy=policy_for(Policy(), (ORIGIN,)), issuer=ORIGIN, clock=clock)
         return Site(auth, database.from_url(url), clock=clock, hasher=Passwords(kwargs.pop("hasher", CHEAP)))
 
     return make

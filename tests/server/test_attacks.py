@@ -33,6 +33,7 @@ BODIES = {
     shapes.NewPassword: {"current_password": PASSWORD, "new_password": "another good one"},
     shapes.NewUser: {"username": "Eve", "password": PASSWORD, "admin": True},
     shapes.UserChange: {"admin": True},
+    shapes.TokenRequest: {"audience": "orders"},
 }
 
 

@@ -19,7 +19,7 @@ from coatcheck.server import api, database, openapi, run
 from coatcheck.server.accounts import claims_of
 from coatcheck.server.app import build_app
 from coatcheck.server.passwords import Passwords
-from coatcheck.server.site import Site
+from coatcheck.server.site import Site, policy_for
 
 PASSWORD = "correct horse battery"
 SESSION = "__Host-session"
@@ -75,12 +75,15 @@ class Running:
             store = f"sqlite:///{self._folder}/coatcheck.db"
             hasher = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
             self.site = Site(
-                Coatcheck(store, policy=Policy(origins=(self.url,))), database.from_url(store), hasher=hasher
+                Coatcheck(store, policy=policy_for(Policy(), (self.url,)), issuer=self.url),
+                database.from_url(store),
+                hasher=hasher,
             )
             self._loop = asyncio.get_running_loop()
             async with self.site.lifespan():
                 add = self.site.accounts.add
                 self.root = await add("Root", PASSWORD, is_admin=True, by=None)
+                await self.site.clients.add("page", ["orders"], is_browser=True, now=self.site.clock.now())
                 self.maria = await add("Maria", PASSWORD, is_admin=False, by=None)
                 self._server = run._Side(run._config(build_app(self.site, opens=False)))
                 self._ready.set_result(None)
@@ -126,7 +129,7 @@ def send(case, running, http, *, token=None):
     return case.call_and_validate(base_url=running.url, session=http, cookies=cookies, checks=CHECKS)
 
 
-@SCHEMA.exclude(operation_id="end_session_of").parametrize()
+@SCHEMA.parametrize()
 @bounded(12)
 def test_an_administrator_gets_what_the_description_says(case, running, http):
     """Any input, right and wrong, each with a session of its own: no fault, and no answer that is not described."""
@@ -149,6 +152,7 @@ BODIES = {
     "change_password": {"current_password": PASSWORD, "new_password": "another good one"},
     "add_user": {"username": "Zoe", "password": PASSWORD},
     "change_user": {"disabled": False},
+    "token": {"audience": "orders"},
 }
 
 
@@ -177,7 +181,6 @@ def test_every_documented_query_is_taken(running, http):
             if parameter["in"] == "query":
                 schema = parameter["schema"].get("items", parameter["schema"])
                 values = schema.get("enum") or [schema[key] for key in ("minimum", "maximum") if key in schema]
-                values = [value for value in values if value != 2**53]
                 for value in values or ["", "x" * schema["maxLength"], "\U0001f9e5" * schema["maxLength"]]:
                     answer = http.request(
                         one.method,

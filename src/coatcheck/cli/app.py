@@ -20,6 +20,8 @@ import typer
 
 from coatcheck.cli.audit import EXAMPLES as AUDIT_EXAMPLES
 from coatcheck.cli.audit import audit
+from coatcheck.cli.clients import app as clients
+from coatcheck.cli.keys import app as keys
 from coatcheck.cli.mistakes import INTERRUPTED, WRONG, Mistake, of_ours, tell
 from coatcheck.cli.options import examples
 from coatcheck.cli.panic import EXAMPLES as PANIC_EXAMPLES
@@ -27,6 +29,7 @@ from coatcheck.cli.panic import panic
 from coatcheck.cli.serve import EXAMPLES as SERVE_EXAMPLES
 from coatcheck.cli.serve import serve
 from coatcheck.cli.sessions import app as sessions
+from coatcheck.cli.token import app as token
 from coatcheck.cli.upkeep import BACKUP_EXAMPLES, RESTORE_EXAMPLES, SWEEP_EXAMPLES, backup, restore, sweep
 from coatcheck.cli.users import app as users
 from coatcheck.errors import CoatcheckError
@@ -35,6 +38,9 @@ app = typer.Typer(name="coatcheck", add_completion=False, no_args_is_help=True, 
 app.command("serve", epilog=SERVE_EXAMPLES, short_help="Serve sign-in pages and the JSON interface.")(serve)
 app.add_typer(users, name="users")
 app.add_typer(sessions, name="sessions")
+app.add_typer(clients, name="clients")
+app.add_typer(keys, name="keys")
+app.add_typer(token, name="token")
 app.command("audit", epilog=AUDIT_EXAMPLES)(audit)
 app.command("sweep", epilog=SWEEP_EXAMPLES, short_help="Remove what is past its time.")(sweep)
 app.command("backup", epilog=BACKUP_EXAMPLES, short_help="Write accounts and the audit trail to a file.")(backup)

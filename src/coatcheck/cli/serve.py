@@ -15,6 +15,7 @@ EXAMPLES = examples(
     "coatcheck serve",
     "coatcheck serve --port 9000 --policy careful --tls-self-signed",
     "coatcheck serve --host 0.0.0.0 --public-url https://auth.example.com --trusted-proxy 10.0.0.0/8",
+    "coatcheck serve --front-door 127.0.0.1:8001 --upstream localhost:8002=orders",
 )
 
 
@@ -59,6 +60,22 @@ def serve(
             "--metrics-port", help="Port of /metrics on 127.0.0.1; 0: none.", show_default="9464, if it is free"
         ),
     ] = None,
+    front_door: Annotated[
+        str | None,
+        typer.Option(
+            "--front-door",
+            metavar="HOST:PORT",
+            help="Where proxies ask whether a request may pass; a loopback or private address.",
+        ),
+    ] = None,
+    upstream: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--upstream",
+            metavar="HOST=AUDIENCE",
+            help="An application behind the front door, and whom its tokens are for. Can be repeated.",
+        ),
+    ] = None,
     policy: Annotated[
         PolicyName, typer.Option("--policy", help="How long sessions live: 30 days, 24 hours or 12 hours at most.")
     ] = PolicyName.EVERYDAY,
@@ -73,6 +90,8 @@ def serve(
         trusted_proxies=tuple(trusted_proxy or ()),
         tls_self_signed=tls_self_signed,
         metrics_port=metrics_port,
+        front_door=front_door,
+        upstreams=tuple(upstream or ()),
         policy=POLICIES[policy],
     )
     from coatcheck.server import run  # here: no other command needs a web server

@@ -43,7 +43,8 @@ def judge(family: Family, generation: int, *, is_genuine: bool, client_id: str, 
         return Verdict.ROTATE
     if generation > family.generation:
         return Verdict.ROLLED_BACK
-    # A clock that was set back makes the rotation look as if it were still to come: that is no reason for more grace.
-    if generation == family.generation - 1 and 0 <= now - family.rotated_at <= grace_s:
+    # Clocks of two processes differ a little, so the rotation may seem to be still to come. By more than the grace it
+    # is a clock that was set back, and no reason for more grace.
+    if generation == family.generation - 1 and abs(now - family.rotated_at) <= grace_s:
         return Verdict.AGAIN
     return Verdict.THEFT

@@ -22,7 +22,7 @@ from typing import Any
 
 from joserfc.errors import JoseError
 
-from coatcheck.clock import Clock
+from coatcheck.clock import Clock, SystemClock
 from coatcheck.errors import StoreUnavailable
 from coatcheck.records import Claims, KeyRow, Reason, Refused
 from coatcheck.tokens import access_token, keys
@@ -51,6 +51,7 @@ class Jwks:
         self._keys: dict[str, Key] = {}
         self._known: dict[bytes, Claims] = {}
         self._wanted = asyncio.Event()
+        self._elapsed = SystemClock().elapsed  # the network takes its own time, whatever clock a test gives us
         # No proxy from the environment, no cookies, no redirects: one request, one answer.
         self._opener = urllib.request.build_opener(_NoRedirects, urllib.request.ProxyHandler({}))
 
@@ -70,16 +71,27 @@ class Jwks:
         try:
             request = urllib.request.Request(url, headers={"Accept": "application/json"})  # noqa: S310  checked issuer
             with self._opener.open(request, timeout=TIMEOUT_S) as answer:
-                raw = answer.read(LONGEST + 1)
-            if len(raw) > LONGEST:
-                raise StoreUnavailable(f"the key set of {self._issuer} is above {LONGEST} bytes")
+                raw = self._read(answer)
             listed = json.loads(raw)["keys"]
-            usable = [_key(jwk) for jwk in listed[:_MOST_KEYS]]
+            usable = {key.kid: key for jwk in listed[:_MOST_KEYS] if (key := _key(jwk)) is not None}
+            if not isinstance(listed, list) or not usable:
+                raise ValueError
         except (OSError, urllib.error.URLError, http.client.HTTPException) as error:
             raise StoreUnavailable(f"{url} does not answer ({type(error).__name__})") from None
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise StoreUnavailable(f"{url} is not a JWK set") from None
-        return {key.kid: key for key in usable if key is not None}
+        return usable
+
+    def _read(self, answer: Any) -> bytes:
+        # The timeout is for each part; an issuer that says a little at a time is not waited for, either.
+        raw, until = b"", self._elapsed() + TIMEOUT_S
+        while part := answer.read1(LONGEST):
+            raw += part
+            if len(raw) > LONGEST:
+                raise StoreUnavailable(f"the key set of {self._issuer} is above {LONGEST} bytes")
+            if self._elapsed() >= until:
+                raise StoreUnavailable(f"the key set of {self._issuer} takes longer than {TIMEOUT_S:.0f} s")
+        return raw
 
     async def keep_fetching(self) -> None:
         """Fetch again before others' caches would, and when an unknown key was met."""
@@ -117,8 +129,10 @@ class Jwks:
         return claims if reason is None else Refused(reason)
 
 
-def _key(jwk: dict[str, Any]) -> Key | None:
+def _key(jwk: Any) -> Key | None:
     """Return the key in *jwk*; None when it is of no use here."""
+    if not isinstance(jwk, dict):
+        return None
     alg, kid = jwk.get("alg"), jwk.get("kid")
     if alg not in keys.ALGORITHMS or not isinstance(kid, str) or jwk.get("use", "sig") != "sig" or "d" in jwk:
         return None
@@ -126,5 +140,5 @@ def _key(jwk: dict[str, Any]) -> Key | None:
     row = KeyRow(kid=kid, alg=alg, public=json.dumps(plain).encode(), sealed=b"", epoch=0, published_at=0, signs_from=0)
     try:
         return keys.public_only(row)
-    except (JoseError, ValueError):
+    except (JoseError, ValueError, TypeError, AttributeError):
         return None

@@ -53,46 +53,55 @@ class Keyring:
             log.error("a signing key cannot be opened with this secret", extra={"kid": row.kid})
         return keys.public_only(row) if key is None else key
 
-    def check(self) -> None:
+    async def check(self) -> None:
         """
         Refuse a secret that opens none of the keys.
 
         Raises:
             ConfigError: It does not.
         """
-        if self._known and not any(key.private for key in self._known.values()):
+        rows = await self._store.keys()
+        if rows and not any(self._open(row).private for row in rows):
             remedy = 'give the secret they were made with; if it is lost: "coatcheck keys reset --secret-lost"'
             raise ConfigError("secret", "does not open the signing keys in the store", remedy)
 
     async def ensure(self, *, now: int, stamp: Stamp) -> None:
         """Add the key that the schedule asks for, if it asks for one; and remove those whose time is over."""
         for _ in range(_TRIES):
-            self.load(await self._store.keys())
-            signs_from = self.keys.needed(now)
+            # Looked at here and not kept: only what is read along with the log goes into memory (rule 1). What is read
+            # here may be out of date when it arrives.
+            there = KeySet(keys.public_only(row) for row in await self._store.keys())
+            signs_from = there.needed(now)
             if signs_from is None:
                 break
-            await self._add(signs_from, now, stamp)
-        for kid, state in self.keys.states(now).items():
+            await self._add(there, signs_from, now, stamp)
+        for kid, state in there.states(now).items():
             if state == "gone":
                 await self._store.drop_key(kid, stamp=stamp)
 
     async def rotate(self, *, now: int, stamp: Stamp) -> str:
         """Add a key that signs from now on; return its ``kid``."""
         for _ in range(_TRIES):
-            self.load(await self._store.keys())
-            kid = await self._add(now, now, stamp)
+            there = KeySet(keys.public_only(row) for row in await self._store.keys())
+            kid = await self._add(there, now, now, stamp)
             if kid is not None:
                 return kid
         raise StoreUnavailable("the signing keys change all the time; call again")
 
-    async def _add(self, signs_from: int, now: int, stamp: Stamp) -> str | None:
+    async def revoke(self, kid: str, *, now: int, stamp: Stamp) -> int:
+        """Remove a key; return the position. First another is added, if this one signs or is to sign."""
+        there = KeySet(keys.public_only(row) for row in await self._store.keys())
+        if there.states(now).get(kid) in ("signing", "published"):
+            # Before, not after: no older key comes to sign again, and there is always one that does.
+            await self.rotate(now=now, stamp=stamp)
+        return await self._store.drop_key(kid, stamp=stamp)
+
+    async def _add(self, there: KeySet, signs_from: int, now: int, stamp: Stamp) -> str | None:
         if self._seals is None:
             raise AssertionError("who only verifies makes no keys")
-        rows = [key.row for key in self._known.values()]
-        newest = max(rows, key=lambda row: row.number, default=None)
         epoch = (await self._store.tail(2**62)).epoch
         row = keys.generate(self._alg, seal=self._seals[0], epoch=epoch, now=now, signs_from=signs_from)
-        added = await self._store.add_key(row, newest=newest.kid if newest else None, stamp=stamp)
+        added = await self._store.add_key(row, newest=there.newest(), stamp=stamp)
         return None if added is None else row.kid
 
     def jwks(self, now: int) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from coatcheck.policy import Policy
 from coatcheck.records import Digest, Ended, Reason, Record, Refused, Session
 from coatcheck.stores.base import EmbeddedStore, Place, Stamp
 
+_TRIES = 8
 _UNKNOWN, _EXPIRED = Refused(Reason.UNKNOWN), Refused(Reason.EXPIRED)
 
 
@@ -63,10 +64,16 @@ class Memory:
 
     async def ask_sid(self, sid: str) -> Session | Refused:
         """Answer for the session *sid* from the store, and remember what it says. Counts as activity."""
-        record = await self._reader.read_sid(sid)
-        if record is None:
-            return _UNKNOWN
-        return await self.ask(record.digest, touch=True)
+        answer = _UNKNOWN
+        for _ in range(_TRIES):
+            record = await self._reader.read_sid(sid)
+            if record is None:
+                return _UNKNOWN
+            found = await self.ask(record.digest, touch=True)
+            if isinstance(found, Session) or found.reason is not Reason.RENEWED:
+                return found
+            answer = found  # it was renewed between the two reads, and lives under another token
+        return answer
 
     def start(self) -> None:
         """Begin, with nothing in memory. Needs a running event loop and an open store."""

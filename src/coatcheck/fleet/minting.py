@@ -12,7 +12,7 @@ Rules of this module:
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -91,6 +91,7 @@ class Minting:
         self._revoked = verifying.revoked
         self._keyring = verifying.keyring
         self._clock = clock
+        self.on_no_key: Callable[[], object] = lambda: None  # hears that no key can sign
         self.policy = policy
         self._issuer = issuer
 
@@ -110,18 +111,20 @@ class Minting:
             InvalidInput: The token would be too long; the largest claim is named.
         """
         now = self._clock.now()
-        if not self._watch.is_sure(self._clock.elapsed()):
+        elapsed = self._clock.elapsed()
+        if not self._watch.is_sure(elapsed):
             return _UNSURE
         entry = self._cache.of(session.sid)
-        if entry is None or entry.session.version != session.version:
+        if entry is None or entry.session.version != session.version or elapsed >= entry.reread_at:
             why = self._revoked.why_not(session.sid, session.version)
             return _UNSURE if why is None else Refused(why)
         current = entry.session
         over = lifetime.judge(current, now=now, policy=self.policy)
         if over is not None:
             return Refused(over)
-        key = self._keyring.keys.signer(now)
-        if key is None or key.private is None:
+        key = self._keyring.keys.signer_here(now)
+        if key is None:
+            self.on_no_key()
             return _UNSURE
         most = self.policy.access_s if lifetime_s is None else min(lifetime_s, self.policy.access_s)
         idle_end = current.seen_at + lifetime.idle_s(current, self.policy)
@@ -134,7 +137,9 @@ class Minting:
     ) -> Mapping[str, Any]:
         if session.sub is None:
             raise InvalidInput("session", "has no subject", "renew it with sub= at the sign-in first")
-        claims: dict[str, Any] = {
+        chosen = self._named(audience)
+        claims: dict[str, Any] = {name: session.claims[name] for name in chosen if name in session.claims}
+        claims |= {
             "iss": self._issuer,
             "sub": session.sub,
             "aud": audience[0] if len(audience) == 1 else list(audience),
@@ -147,12 +152,10 @@ class Minting:
         }
         if session.auth_time is not None:
             claims["auth_time"] = session.auth_time
-        for name in self._named(audience):
-            if name in session.claims:
-                claims[name] = session.claims[name]
         return claims
 
-    def _named(self, audience: Sequence[str]) -> set[str]:
+    def _named(self, audience: Sequence[str]) -> Sequence[str]:
         """Which of the session's claims all of *audience* may see."""
         chosen = self.policy.access_claims
-        return set.intersection(*(set(chosen.get(one, chosen.get("*", ()))) for one in audience))
+        first, *others = (chosen.get(one, chosen.get("*", ())) for one in audience)
+        return first if not others else sorted(set(first).intersection(*others))

@@ -63,7 +63,7 @@ class Refreshing:
 
     async def issue(self, session: Session, *, client_id: str, audience: Sequence[str]) -> TokenPair | Refused:
         """Begin a family for *session* and *client_id*."""
-        minted = await self._mint(session.sid, session.version, audience, client_id)
+        minted = await self.mint(session.sid, session.version, audience, client_id)
         if isinstance(minted, Refused):
             return minted
         key_id, key = next(iter(self._keys.items()))
@@ -82,7 +82,18 @@ class Refreshing:
             return Refused(Reason.REVOKED)
         return self._pair(minted, refresh_token.make(key, family.id, 1, family.nonce))
 
-    async def refresh(self, token: str, *, client_id: str, audience: Sequence[str]) -> TokenPair | Refused:
+    async def sid_of(self, token: str, *, client_id: str) -> str | Refused:
+        """Return the session that a genuine refresh token of this client belongs to, be it current or spent."""
+        parsed = refresh_token.parse(token)
+        family = None if parsed is None else await self._store.family(parsed.family)
+        if parsed is None or family is None:
+            return Refused(Reason.MALFORMED if parsed is None else Reason.UNKNOWN)
+        key = self._keys.get(family.key_id)
+        if key is None or not refresh_token.is_genuine(key, parsed, family.nonce):
+            return Refused(Reason.NOT_GENUINE)
+        return family.sid if family.client_id == client_id else Refused(Reason.WRONG_CLIENT)
+
+    async def refresh(self, token: str, *, client_id: str, audience: Sequence[str] | None) -> TokenPair | Refused:
         """Exchange a refresh token for its successor and an access token."""
         parsed = refresh_token.parse(token)
         if parsed is None:
@@ -102,9 +113,9 @@ class Refreshing:
             )
             if key is None or verdict in _REFUSALS:
                 return await self._refuse(verdict, family)
-            if not set(audience) <= set(family.audiences):
+            if audience is not None and not set(audience) <= set(family.audiences):
                 return Refused(Reason.WRONG_AUDIENCE)
-            minted = await self._mint(family.sid, None, audience, client_id)
+            minted = await self.mint(family.sid, None, audience or family.audiences, client_id)
             if isinstance(minted, Refused):
                 return minted
             generation = family.generation
@@ -120,15 +131,18 @@ class Refreshing:
         if verdict is Verdict.THEFT:
             log.warning("refresh token reused; its session is ended", extra={"sid": family.sid})
             await self._end(family.sid, "refresh token reused")
+        elif verdict is Verdict.WRONG_CLIENT:
+            log.warning("refresh token presented by another client", extra={"sid": family.sid})
         elif verdict is Verdict.ROLLED_BACK:
             extra = {"sid": family.sid, "code": "store_rolled_back"}
             log.error("a refresh token is newer than the store knows: the store has lost a write", extra=extra)
             await self._end(family.sid, "store rolled back")
         return Refused(_REFUSALS.get(verdict, Reason.NOT_GENUINE))
 
-    async def _mint(
+    async def mint(
         self, sid: str, version: int | None, audience: Sequence[str], client_id: str
     ) -> tuple[str, int] | Refused:
+        """Return an access token for a session, asked for in the store first, and when it ends."""
         minted: tuple[str, int] | Refused = Refused(Reason.UNSURE)
         for _ in range(_TRIES):
             session = await self._ask(sid)

@@ -16,41 +16,49 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterable
 
+from coatcheck.clock import HOUR
 from coatcheck.records import ENDED, Change, Kind, Reason
+
+KEPT_S = 2.0 * HOUR
+"""Longer than any access token lives, with all that clocks may differ by."""
 
 _TELLING = frozenset({Kind.REVOKED, Kind.RENEWED, Kind.CLAIMS})
 
 
 class Revoked:
-    """The least version of a session that counts, by ``sid``."""
+    """The least version of a session that counts, by ``sid``. Read without a lock, also from other threads."""
 
     def __init__(self) -> None:
         self._least: dict[str, int] = {}
-        self._order: deque[tuple[int, str]] = deque()  # (until, sid), in the order of the log
+        self._order: deque[tuple[float, str]] = deque()  # (until, sid), in the order of the log
         self._lines: Counter[str] = Counter()  # how often each sid stands there
 
     def __len__(self) -> int:
         return len(self._least)
 
-    def clear(self) -> None:
-        """Forget everything. Only for who loads it anew at once."""
-        self._least.clear()
-        self._order.clear()
-        self._lines.clear()
+    def take(self, other: Revoked) -> None:
+        """Become *other*, at once: whoever looks meanwhile sees the one or the other, and never less."""
+        self._least, self._order, self._lines = other._least, other._order, other._lines
 
-    def apply(self, changes: Iterable[Change]) -> None:
-        """Note what *changes* say."""
+    def apply(self, changes: Iterable[Change], *, elapsed: float) -> None:
+        """
+        Note what *changes* say.
+
+        Args:
+            elapsed: :meth:`Clock.elapsed` now. How long an entry stays is counted from here, and by this clock alone:
+                the calendar of whoever wrote the line, or ours, may be wrong.
+        """
         for change in changes:
             if change.kind in _TELLING and change.sid is not None:
-                # The later line first: should it ever say less, the stricter one still holds.
+                # Should a later line ever say less, the stricter one still holds.
                 self._least[change.sid] = max(change.version, self._least.get(change.sid, 0))
-                self._order.append((change.forget_after, change.sid))
+                self._order.append((elapsed + KEPT_S, change.sid))
                 self._lines[change.sid] += 1
 
-    def forget(self, now: int) -> None:
+    def forget(self, elapsed: float) -> None:
         """Remove what concerns no living token any more."""
         order = self._order
-        while order and order[0][0] <= now:
+        while order and order[0][0] <= elapsed:
             _, sid = order.popleft()
             self._lines[sid] -= 1
             # A later line about the same session stands further on, and keeps it here.

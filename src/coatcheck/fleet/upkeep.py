@@ -12,9 +12,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable
 
-from coatcheck.clock import Clock
+from coatcheck.clock import DAY, HOUR, Clock
 from coatcheck.errors import CoatcheckError
 from coatcheck.fleet.seen import SeenAt
 from coatcheck.stores.base import Store
@@ -23,7 +24,10 @@ log = logging.getLogger("coatcheck")
 
 SWEEP_EVERY_S = 60.0
 SWEEP_BATCH = 500
+SEEN_S = 2.0 * HOUR
+LONG_S = 30 * DAY
 _PAUSE_S = 0.01
+_THE_END = 2**62
 
 
 class Upkeep:
@@ -39,6 +43,7 @@ class Upkeep:
         self._seen = seen
         self._clock = clock
         self._interval_s = interval_s
+        self._heads: deque[tuple[float, int]] = deque()  # (when, the head of the log then)
         self._task: asyncio.Task[None] | None = None
         self.also: Callable[[], Awaitable[None]] | None = None  # done along with the rest
 
@@ -60,12 +65,29 @@ class Upkeep:
 
     async def sweep(self, *, limit: int = SWEEP_BATCH) -> int:
         """Remove everything that is over, *limit* rows at a time; return how many rows."""
-        total = 0
         # Activity that is still in some process's memory has had its time to arrive.
-        while gone := await self._store.sweep(now=self._clock.now() - 2 * self._interval_s, limit=limit):
-            total += gone
-            await asyncio.sleep(_PAUSE_S)
+        now, seen = self._clock.now() - 2 * self._interval_s, await self._seen_for_long()
+        total = 0
+        # First what is over by our calendar, with as much of the log as we have seen for long enough; then what is over
+        # by any calendar.
+        for at, trim_to in ((now, seen), (now - LONG_S, None)):
+            while gone := await self._store.sweep(now=at, limit=limit, trim_to=trim_to):
+                total += gone
+                await asyncio.sleep(_PAUSE_S)
         return total
+
+    async def _seen_for_long(self) -> int:
+        """
+        Return the position up to which the log has been there for :data:`SEEN_S`, by a clock that cannot be set.
+
+        The calendar alone must not trim it: by a calendar that is ahead, what others still need would be over.
+        """
+        elapsed = self._clock.elapsed()
+        self._heads.append((elapsed, (await self._store.tail(_THE_END)).head))
+        while len(self._heads) > 1 and elapsed - self._heads[1][0] >= SEEN_S:
+            self._heads.popleft()
+        since, head = self._heads[0]
+        return head if elapsed - since >= SEEN_S else 0
 
     async def _run(self) -> None:
         # Half the interval, so that a slow write still arrives within the whole one.

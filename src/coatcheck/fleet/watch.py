@@ -120,19 +120,19 @@ class Watch:
             return False
         if tail.epoch != self._epoch or tail.trimmed > self._applied or tail.head < self._applied:
             return self._load_anew(tail)
-        while self._apply(tail):
+        while self._apply(tail, self.revoked):
             following = self._store.tail_now(self._applied)
             if following is None or following.epoch != self._epoch or following.trimmed > self._applied:
                 return False  # what was applied is applied; the rest is read at the next check
             tail = following
         return self._load_keys()
 
-    def _apply(self, tail: Tail) -> bool:
+    def _apply(self, tail: Tail, revoked: Revoked | None) -> bool:
         """Apply one part of the log; say whether there is more."""
         self._cache.apply(tail.changes)
         self._unstored.apply(tail.changes)
-        if self.revoked is not None:
-            self.revoked.apply(tail.changes)
+        if revoked is not None:
+            revoked.apply(tail.changes, elapsed=self._clock.elapsed())
         if any(change.kind is Kind.KEYS for change in tail.changes):
             self._keys_changed = True
         self._applied = tail.changes[-1].position if tail.changes else tail.head
@@ -146,17 +146,18 @@ class Watch:
         if self.revoked is None:
             self._applied, self._epoch = tail.head, tail.epoch
             return True
-        self.revoked.clear()
+        fresh = Revoked()
         # Whatever goes wrong from here on, the next check begins anew.
         self._epoch, self._applied = 0, tail.trimmed
         while True:
             part = self._store.tail_now(self._applied)
             if part is None or part.epoch != tail.epoch or part.trimmed > self._applied:
                 return False
-            if not self._apply(part):
+            if not self._apply(part, fresh):
                 break
         if not self._load_keys():
             return False
+        self.revoked.take(fresh)
         self._epoch = tail.epoch
         return True
 

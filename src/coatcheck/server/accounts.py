@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from coatcheck import Coatcheck
@@ -23,6 +24,8 @@ from coatcheck.server.passwords import Busy, Passwords
 from coatcheck.server.problems import Problem
 from coatcheck.server.trail import Trail
 from coatcheck.server.visitor import Visitor
+
+Still = Callable[[], Awaitable[Problem | None]]
 
 PROBLEMS = {
     Outcome.UNKNOWN: problems.NOT_FOUND,
@@ -74,8 +77,15 @@ class Accounts:
         now = self.clock.now()
         return User(id=secrets.token_urlsafe(16), name=name, is_admin=is_admin, created_at=now, password_at=now)
 
-    async def add(self, name: str, password: str, *, is_admin: bool, by: Visitor | None) -> User | Problem:
-        """Add an account."""
+    async def add(
+        self, name: str, password: str, *, is_admin: bool, by: Visitor | None, still: Still | None = None
+    ) -> User | Problem:
+        """
+        Add an account.
+
+        Args:
+            still: Asked once more after the password was hashed, which takes long: says why it may not be done now.
+        """
         wrong = why_not(name, password)
         if wrong is not None:
             return wrong
@@ -83,6 +93,8 @@ class Accounts:
             hashed = await self._passwords.hash(password)
         except Busy:
             return problems.BUSY
+        if still is not None and (refusal := await still()) is not None:
+            return refusal
         user = self.new_user(name, is_admin=is_admin)
         outcome = await self._database.add_user(user, hashed)
         if outcome is not None:
@@ -97,7 +109,6 @@ class Accounts:
         changed = await self._database.change_user(ident, is_admin=is_admin, is_disabled=is_disabled)
         if isinstance(changed, Outcome):
             return PROBLEMS[changed]
-        await self.do_duty(changed.duty)
         before, after = changed.before, changed.user
         for was, now, yes, no in (
             (before.is_admin, after.is_admin, Event.PROMOTED, Event.DEMOTED),
@@ -105,10 +116,13 @@ class Accounts:
         ):
             if was != now:
                 await self.trail.note(yes if now else no, by, user=ident)
+        await self.do_duty(changed.duty)
         return after
 
-    async def reset_password(self, ident: str, password: str, *, by: Visitor | None) -> User | Problem:
-        """Set somebody's password. All their sessions have ended when it returns."""
+    async def reset_password(
+        self, ident: str, password: str, *, by: Visitor | None, still: Still | None = None
+    ) -> User | Problem:
+        """Set somebody's password. All their sessions have ended when it returns. still: as for :meth:`add`."""
         known = await self._database.user(ident)
         if known is None:
             return problems.NOT_FOUND
@@ -119,15 +133,20 @@ class Accounts:
             hashed = await self._passwords.hash(password)
         except Busy:
             return problems.BUSY
+        if still is not None and (refusal := await still()) is not None:
+            return refusal
         changed = await self._database.set_password(ident, hashed, now=self.clock.now())
         if isinstance(changed, Outcome):
             return PROBLEMS[changed]
-        await self.do_duty(changed.duty)
+        # Noted first: should the duty fail now, the change has been made all the same, and it will be done.
         await self.trail.note(Event.PASSWORD_RESET, by, user=ident)
+        await self.do_duty(changed.duty)
         return changed.user
 
     async def do_duty(self, duty: Duty) -> None:
-        """Bring the sessions of an account in line with it. Doing it twice does no harm."""
+        """Bring the sessions of an account in line with it."""
+        if not await self._database.is_due(duty.number):
+            return  # somebody else has done it; once more, it would end what began since
         if duty.user is None:
             await self._auth.revoke_everyone(reason="accounts replaced")
         elif duty.ends:
@@ -147,5 +166,11 @@ class Accounts:
 
     async def do_duties(self) -> None:
         """Do what somebody left undone."""
+        failed: Exception | None = None
         for duty in await self._database.duties():
-            await self.do_duty(duty)
+            try:
+                await self.do_duty(duty)
+            except Exception as error:
+                failed = error  # the others are not held up by it
+        if failed is not None:
+            raise failed

@@ -5,7 +5,7 @@ Handlers are thin: what happens is said in :mod:`.desk` and :mod:`.office`, whic
 
 Rules of this module:
 
-1. A session token goes out in ``Set-Cookie`` and nowhere else (ASVS 5.0, 3.3.4).
+1. A session token goes out in ``Set-Cookie`` and nowhere else (ASVS 5.0, 3.3.4). Pages get no refresh token.
 2. Another's ``sid`` or id is the same as one that there is not: 404, and nothing happens.
 """
 
@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from coatcheck import Session
+from coatcheck import Refused, Session
 from coatcheck.server import endpoint, openapi, problems
 from coatcheck.server.carry import cookies_of
 from coatcheck.server.database.base import Event, User
@@ -35,6 +35,9 @@ from coatcheck.server.shapes import (
     Sessions,
     SetUp,
     SignIn,
+    TokenOut,
+    TokenPairOut,
+    TokenRequest,
     Trail,
     UserChange,
     UserOut,
@@ -69,12 +72,51 @@ async def set_up(call: Call) -> Answer | Problem:
 
 
 async def sign_in(call: Call) -> Answer | Problem:
-    """Sign in. The session cookie is set; its value is nowhere else."""
+    """Sign in. The session cookie is set; its value is nowhere else. With mode ``token``: tokens, and no cookie."""
     body: SignIn = call.body
+    if body.mode == "token":
+        return await _sign_in_for_tokens(call)
     entered = await call.site.desk.sign_in(body.username, body.password, call.visitor)
     if isinstance(entered, Problem):
         return entered
     return Answer(body=_own(call, entered.signed_in.session), cookies=tuple(cookies_of(call.site, entered)))
+
+
+async def _sign_in_for_tokens(call: Call) -> Answer | Problem:
+    body: SignIn = call.body
+    if call.is_from_page:
+        return problems.NOT_FOR_PAGES
+    client = await call.site.clients.authenticated(body.client_id or "", None)
+    if client is None or not client.may_sign_in:
+        return problems.WRONG_CLIENT
+    entered = await call.site.desk.sign_in(body.username, body.password, call.visitor)
+    if isinstance(entered, Problem):
+        return entered
+    pair = await call.site.auth.issue_refresh(entered.signed_in.session, client_id=client.id, audience=client.audiences)
+    if isinstance(pair, Refused):
+        return problems.ENDED_MEANWHILE
+    return Answer(
+        body=TokenPairOut(
+            access_token=pair.access_token,
+            expires_in=pair.expires_in,
+            refresh_token=pair.refresh_token.reveal(),
+        )
+    )
+
+
+async def token(call: Call) -> Answer | Problem:
+    """Return an access token for the session of the cookie, for an audience that is registered for browsers."""
+    session, audience = call.visitor.session, call.body.audience
+    if session is None:
+        return problems.NOT_SIGNED_IN
+    client = await call.site.clients.browser_client(audience)
+    if client is None:
+        return problems.WRONG_AUDIENCE
+    minted = await call.site.auth.fresh_token(session, audience=audience, client_id=client.id)
+    if isinstance(minted, Refused):
+        return problems.UNAVAILABLE if minted.reason == "unsure" else problems.NOT_SIGNED_IN
+    lifetime_s = call.site.auth.policy.access_s
+    return Answer(body=TokenOut(access_token=minted, expires_in=lifetime_s))
 
 
 async def this_session(call: Call) -> Answer | Problem:
@@ -238,7 +280,24 @@ ENDPOINTS = (
         who="anyone",
         body=SignIn,
         answer=SessionOut,
-        problems=(problems.WRONG_CREDENTIALS, problems.ENDED_MEANWHILE, problems.BUSY, _TOO_MANY),
+        or_else=TokenPairOut,
+        problems=(
+            problems.WRONG_CREDENTIALS,
+            problems.ENDED_MEANWHILE,
+            problems.BUSY,
+            problems.NOT_FOR_PAGES,
+            problems.WRONG_CLIENT,
+            _TOO_MANY,
+        ),
+    ),
+    Endpoint(
+        method="POST",
+        path="/api/token",
+        handler=token,
+        about="An access token for this page",
+        body=TokenRequest,
+        answer=TokenOut,
+        problems=(problems.WRONG_AUDIENCE,),
     ),
     Endpoint(method="GET", path="/api/session", handler=this_session, about="Who am I", answer=SessionOut),
     Endpoint(method="DELETE", path="/api/session", handler=sign_out, about="Sign out", who="anyone", status=204),

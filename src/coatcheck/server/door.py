@@ -105,6 +105,10 @@ class Bodies:
                     message = await receive()
             except TimeoutError:
                 raise HTTPException(408) from None
+            if message["type"] == "http.disconnect":
+                raise HTTPException(
+                    400
+                )  # in the middle of a body: nobody is left to hear it, and it is no fault of ours
             so_far += len(message.get("body", b""))
             is_whole = not message.get("more_body", False)
             if so_far > BODY_LONGEST:

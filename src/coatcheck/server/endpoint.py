@@ -27,7 +27,7 @@ from coatcheck.server.problems import Problem
 from coatcheck.server.site import Site
 from coatcheck.server.visitor import Visitor
 
-_NUMBER_LONGEST = 15
+_NUMBER_LONGEST = 16
 _PLACE = re.compile(r" - at `\$\.?([^`]*)`$")
 
 
@@ -44,13 +44,14 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """One request, read and checked: what a handler gets."""
+    """One request, read and checked: what a handler gets. is_from_page: whether a browser's page sent it."""
 
     site: Site
     visitor: Visitor
     body: Any = None
     path: Mapping[str, str] = {}
     query: Mapping[str, Any] = {}
+    is_from_page: bool = False
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +72,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         who: ``anyone``, ``user`` or ``admin``: checked before the body is read.
 
-        body, answer: Types of the JSON that comes and goes; None for nothing.
+        body, answer: Types of the JSON that comes and goes; None for nothing. or_else: another answer there may be.
 
         problems: What the handler itself may answer with, apart from what follows from the other attributes.
     """
@@ -84,6 +85,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     body: Any = None
     query: tuple[Query, ...] = ()
     answer: Any = None
+    or_else: Any = None
     status: int = 200
     problems: tuple[Problem, ...] = ()
     more: str = ""
@@ -119,21 +121,32 @@ WRONG_HOST = Problem(code="wrong_host", status=421, title="Not this host")
 async def serve(endpoint: Endpoint, site: Site, request: Request) -> Response:
     """Answer one request."""
     visitor = site.visitor(request)
-    if endpoint.who != "anyone" and visitor.session is None:
-        return problem_response(problems.NOT_SIGNED_IN)
-    if endpoint.who == "admin" and not is_admin(visitor.session):
-        return problem_response(problems.NOT_ADMIN)
+    if (refusal := _refusal(endpoint, visitor)) is not None:
+        return problem_response(refusal)
     query = _query(endpoint.query, request)
     if isinstance(query, Problem):
         return problem_response(query)
     body = None if endpoint.body is None else await _body(endpoint.body, request)
     if isinstance(body, Problem):
         return problem_response(body)
-    call = Call(site=site, visitor=visitor, body=body, path=request.path_params, query=query)
+    if endpoint.body is not None:
+        # Reading it took as long as the visitor liked. What they were allowed before says nothing about now.
+        visitor = await site.current(visitor)
+        if (refusal := _refusal(endpoint, visitor)) is not None:
+            return problem_response(refusal)
+    # What every current browser sends along, and no other program does.
+    from_page = any(name == "origin" or name.startswith("sec-fetch-") for name in request.headers)
+    call = Call(site=site, visitor=visitor, body=body, path=request.path_params, query=query, is_from_page=from_page)
     answer = await endpoint.handler(call)
     if isinstance(answer, Problem):
         return problem_response(answer)
     return _response(answer, endpoint.status, site)
+
+
+def _refusal(endpoint: Endpoint, visitor: Visitor) -> Problem | None:
+    if endpoint.who != "anyone" and visitor.session is None:
+        return problems.NOT_SIGNED_IN
+    return problems.NOT_ADMIN if endpoint.who == "admin" and not is_admin(visitor.session) else None
 
 
 def _response(answer: Answer, status: int, site: Site) -> Response:
@@ -158,9 +171,10 @@ async def _body(kind: Any, request: Request) -> Any:
     except msgspec.ValidationError as error:
         said = str(error)
         place = _PLACE.search(said)
-        field = place[1] if place else ""
-        return problems.invalid(field or "body", f"{_PLACE.sub('', said)}.")
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        if "unknown field" in said:  # its name is the sender's own text
+            return problems.invalid("body", "It holds a field that this address does not know.")
+        return problems.invalid(place[1] if place else "body", f"{_PLACE.sub('', said)}.")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return MALFORMED
 
 

@@ -61,6 +61,11 @@ class Office:
             return problems.NOT_FRESH
         return refusal
 
+    async def _may_still_act(self, visitor: Visitor) -> Problem | None:
+        found = await self._auth.check(visitor.token or "", touch=False)
+        session = None if isinstance(found, Refused) else found
+        return self.may_act(msgspec.structs.replace(visitor, session=session))
+
     # --- looking ---
 
     async def users(
@@ -104,7 +109,9 @@ class Office:
 
     async def add(self, name: str, password: str, visitor: Visitor, *, is_admin: bool = False) -> User | Problem:
         """Add an account."""
-        return self.may_act(visitor) or await self._accounts.add(name, password, is_admin=is_admin, by=visitor)
+        return self.may_act(visitor) or await self._accounts.add(
+            name, password, is_admin=is_admin, by=visitor, still=lambda: self._may_still_act(visitor)
+        )
 
     async def change(
         self, ident: str, visitor: Visitor, *, is_admin: bool | None = None, is_disabled: bool | None = None
@@ -116,13 +123,17 @@ class Office:
 
     async def reset_password(self, ident: str, password: str, visitor: Visitor) -> User | Problem:
         """Set somebody's password; all their sessions end."""
-        return self.may_act(visitor) or await self._accounts.reset_password(ident, password, by=visitor)
+        return self.may_act(visitor) or await self._accounts.reset_password(
+            ident, password, by=visitor, still=lambda: self._may_still_act(visitor)
+        )
 
     async def end(self, ident: str, sid: str, visitor: Visitor) -> Problem | None:
         """End one session of somebody."""
         refusal = self.may_act(visitor)
         if refusal is not None:
             return refusal
+        if await self._database.user(ident) is None:
+            return problems.NOT_FOUND  # and it may be no id at all, which the library would refuse as such
         if not any(session.sid == sid for session in await self._auth.sessions_of(ident)):
             return problems.NOT_FOUND
         if isinstance(await self._auth.revoke(sid, of=ident, reason="ended by an administrator"), Refused):

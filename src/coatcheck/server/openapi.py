@@ -33,7 +33,7 @@ _PROBLEM = {
 def describe(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
     """Return the whole description."""
     endpoints = list(endpoints)
-    kinds = [kind for one in endpoints for kind in (one.body, one.answer) if kind is not None]
+    kinds = [kind for one in endpoints for kind in (one.body, one.answer, one.or_else) if kind is not None]
     schemas, components = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     schema_of = dict(zip(kinds, schemas, strict=True))
     paths: dict[str, dict[str, Any]] = defaultdict(dict)
@@ -74,7 +74,10 @@ def _operation(one: Endpoint, schema_of: dict[Any, Any]) -> dict[str, Any]:
 def _responses(one: Endpoint, schema_of: dict[Any, Any]) -> dict[str, Any]:
     done: dict[str, Any] = {"description": "Done." if one.answer is None else "The answer."}
     if one.answer is not None:
-        done["content"] = {"application/json": {"schema": schema_of[one.answer]}}
+        schema = schema_of[one.answer]
+        if one.or_else is not None:
+            schema = {"anyOf": [schema, schema_of[one.or_else]]}
+        done["content"] = {"application/json": {"schema": schema}}
     responses = {str(one.status): done}
     by_status: dict[int, list[Problem]] = defaultdict(list)
     for problem in one.all_problems():

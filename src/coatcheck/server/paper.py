@@ -210,6 +210,10 @@ class Paper:
 
         async def guarded(request: Request) -> Response:
             visitor = self.site.visitor(request)
+            if request.method == "POST":
+                # A form takes as long as its sender likes. Who they were before says nothing about now.
+                await request.body()
+                visitor = await self.site.current(visitor)
             if visitor.session is not None:
                 return await page(request, visitor)
             if not await self.site.database.is_set_up():

@@ -108,6 +108,28 @@ UNAVAILABLE = Problem(
 )
 
 
+NOT_FOR_PAGES = Problem(
+    code="not_for_pages",
+    status=403,
+    title="Not for pages",
+    detail="Pages sign in with a cookie. Tokens that outlive a page are for programs only.",
+)
+WRONG_CLIENT = Problem(
+    code="wrong_client",
+    status=403,
+    title="Not through this client",
+    detail="There is no such client, or people may not sign in through it.",
+    field="client_id",
+)
+WRONG_AUDIENCE = Problem(
+    code="wrong_audience",
+    status=403,
+    title="Not for that audience",
+    detail="Pages get no tokens for that audience.",
+    field="audience",
+)
+
+
 def too_many(wait_s: int) -> Problem:
     """Return the problem of somebody who guesses too often."""
     return Problem(

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import errno
 import os
 import socket
@@ -28,9 +27,10 @@ from coatcheck import Coatcheck
 from coatcheck.errors import ConfigError
 from coatcheck.server import database, tls
 from coatcheck.server.app import build_app
+from coatcheck.server.front_door import PATH, build_front_door
 from coatcheck.server.metrics import Metrics
-from coatcheck.server.settings import Settings
-from coatcheck.server.site import Site
+from coatcheck.server.settings import Settings, audiences, front_door_address
+from coatcheck.server.site import Site, policy_for
 
 METRICS_PORT = 9464
 GRACE_S = 5
@@ -46,16 +46,19 @@ def serve(settings: Settings) -> int:
     with contextlib.ExitStack() as stack:
         listening = stack.enter_context(listen(settings.address, settings.port, "--port"))
         metrics_at = _listen_for_metrics(settings, stack)
+        door_at = _listen_for_proxies(settings, stack)
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn has shut down in good order and passes the Ctrl-C on
-            return asyncio.run(_serve(settings, listening, metrics_at))
+            return asyncio.run(_serve(settings, listening, metrics_at, door_at))
         print("\nStopped.")
         return 0
 
 
-async def _serve(settings: Settings, listening: socket.socket, metrics_at: socket.socket | None) -> int:
+async def _serve(
+    settings: Settings, listening: socket.socket, metrics_at: socket.socket | None, door_at: socket.socket | None
+) -> int:
     origins = settings.origins(listening.getsockname()[1])
-    policy = dataclasses.replace(settings.policy, origins=origins)
-    site = Site(Coatcheck(settings.store, policy=policy), database.from_url(settings.database))
+    auth = Coatcheck(settings.store, policy=policy_for(settings.policy, origins), issuer=origins[0])
+    site = Site(auth, database.from_url(settings.database))
     metrics = Metrics()
     # Opened here and not by the application: what is wrong is then one line at the terminal, before anybody is served.
     async with site.lifespan():
@@ -69,8 +72,9 @@ async def _serve(settings: Settings, listening: socket.socket, metrics_at: socke
         config = _config(app)
         with _certificate(settings, config, site.clock.now()):
             server = uvicorn.Server(config)
-            await _introduce(site, origins[0], metrics_at)
-            async with _beside(_config(metrics.app()), metrics_at):
+            await _introduce(site, origins[0], metrics_at, door_at)
+            door = build_front_door(site, audiences=audiences(settings.upstreams), sign_in_url=f"{origins[0]}/sign-in")
+            async with _beside(_config(metrics.app()), metrics_at), _beside(_config(door), door_at):
                 await server.serve(sockets=[listening])
     return 0 if server.started else 1
 
@@ -126,7 +130,7 @@ def _certificate(settings: Settings, config: uvicorn.Config, now: int) -> Iterat
     yield
 
 
-async def _introduce(site: Site, url: str, metrics_at: socket.socket | None) -> None:
+async def _introduce(site: Site, url: str, metrics_at: socket.socket | None, door_at: socket.socket | None) -> None:
     code = await site.desk.new_code()
     if code is not None:
         print("Nobody has an account yet. The first administrator is made with this code, within an hour:\n")
@@ -134,6 +138,9 @@ async def _introduce(site: Site, url: str, metrics_at: socket.socket | None) -> 
         print(f"Open {url}/set-up and enter it there.\n")
     if metrics_at is not None:
         print(f"Metrics on http://127.0.0.1:{metrics_at.getsockname()[1]}/metrics")
+    if door_at is not None:
+        host, port = door_at.getsockname()[:2]
+        print(f"Front door on http://{f'[{host}]' if ':' in host else host}:{port}{PATH}")
     print(f"Listening on {url} (Ctrl-C stops)", flush=True)
 
 
@@ -154,9 +161,19 @@ def _listen_for_metrics(settings: Settings, stack: contextlib.ExitStack) -> sock
         return None
 
 
-def listen(host: str, port: int, setting: str) -> socket.socket:
+def _listen_for_proxies(settings: Settings, stack: contextlib.ExitStack) -> socket.socket | None:
+    if settings.front_door is None:
+        return None
+    host, port = front_door_address(settings.front_door)
+    return stack.enter_context(listen(host, port, "--front-door", before=f"{settings.front_door.rpartition(':')[0]}:"))
+
+
+def listen(host: str, port: int, setting: str, *, before: str = "") -> socket.socket:
     """
     Take the address, so that nobody else can between this check and the serving.
+
+    Args:
+        before: What stands before the port in the option *setting*.
 
     Raises:
         ConfigError: It cannot be had.
@@ -168,7 +185,7 @@ def listen(host: str, port: int, setting: str) -> socket.socket:
         raise ConfigError("--host", f"{host!a} is not an address of this machine", "write 127.0.0.1") from None
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            remedy = f"choose another with {setting}, such as {setting} {port % 65535 + 1}"
+            remedy = f"choose another with {setting}, such as {setting} {before}{port % 65535 + 1}"
             raise ConfigError(setting, f"port {port} is in use", remedy) from None
         said = os.strerror(error.errno or 0)
         raise ConfigError(setting, f"cannot listen on {host}, port {port} ({said})", "choose another") from None

@@ -6,13 +6,17 @@ Frozen, keyword-only, checked when built: what would fail later is refused here,
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 
-from coatcheck.errors import ConfigError
+from coatcheck import arguments
+from coatcheck.errors import ConfigError, InvalidInput
 from coatcheck.http.headers import networks
 from coatcheck.policy import EVERYDAY, LOOPBACK, Policy, check_origin
 
 LOOPBACK_HOSTS = {"localhost": "127.0.0.1", "127.0.0.1": "127.0.0.1", "::1": "::1"}
+
+_NOT_PUBLIC = networks(("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1", "fc00::/7"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +40,12 @@ class Settings:
 
         metrics_port: Where ``/metrics`` is served, on 127.0.0.1 only; 0: nowhere. None: 9464 if it is free.
 
+        front_door: ``HOST:PORT`` where proxies ask for each request whether it may pass, a loopback or private address;
+            port 0: any free one. Whoever reaches it can try cookies there, so never a public one.
+
+        upstreams: ``HOST=AUDIENCE`` for each application behind the front door: the host as browsers ask for it, and
+            whom its access tokens are for.
+
         policy: Lifetimes and limits of sessions.
     """
 
@@ -47,6 +57,8 @@ class Settings:
     trusted_proxies: tuple[str, ...] = ()
     tls_self_signed: bool = False
     metrics_port: int | None = None
+    front_door: str | None = None
+    upstreams: tuple[str, ...] = ()
     policy: Policy = EVERYDAY
 
     def __post_init__(self) -> None:
@@ -64,6 +76,16 @@ class Settings:
                 f"{self.host} can be reached from other machines, where passwords would travel in the clear",
                 "put a proxy with TLS in front and add --public-url https://…",
             )
+        self._check_front_door()
+
+    def _check_front_door(self) -> None:
+        if (self.front_door is None) != (not self.upstreams):
+            missing = "--front-door" if self.front_door is None else "--upstream"
+            remedy = "give both: --front-door 127.0.0.1:8001 --upstream app.example.com=app"
+            raise ConfigError(missing, "is missing", remedy)
+        if self.front_door is not None:
+            front_door_address(self.front_door)
+            audiences(self.upstreams)
 
     @staticmethod
     def _is_loopback(url: str) -> bool:
@@ -82,3 +104,46 @@ class Settings:
         scheme, usual = ("https", 443) if self.tls_self_signed else ("http", 80)
         end = "" if port == usual else f":{port}"
         return tuple(f"{scheme}://{host}{end}" for host in ("localhost", "127.0.0.1", "[::1]"))
+
+
+def front_door_address(text: str) -> tuple[str, int]:
+    """
+    Return the address and the port of ``HOST:PORT``.
+
+    Raises:
+        ConfigError: It is not that, or other machines than one's own could reach it.
+    """
+    host, _, port = text.rpartition(":")
+    host = LOOPBACK_HOSTS.get(host, host.removeprefix("[").removesuffix("]"))
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        raise ConfigError("--front-door", f"{text!a} is not ADDRESS:PORT", "write 127.0.0.1:8001") from None
+    if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535):
+        raise ConfigError("--front-door", f"{port!a} is not a port", "write 127.0.0.1:8001")
+    if not any(address in network for network in _NOT_PUBLIC):
+        problem = f"{host} can be reached by others than your proxies"
+        raise ConfigError("--front-door", problem, "use a loopback or private address, such as 127.0.0.1:8001")
+    return host, int(port)
+
+
+def audiences(upstreams: tuple[str, ...]) -> dict[str, str]:
+    """
+    Return, for each host of ``HOST=AUDIENCE``, the audience.
+
+    Raises:
+        ConfigError: One is not that, or a host is there twice.
+    """
+    found: dict[str, str] = {}
+    for text in upstreams:
+        host, equals, audience = text.partition("=")
+        if not equals:
+            raise ConfigError("--upstream", f"{text[:80]!a} is not HOST=AUDIENCE", "write app.example.com=app")
+        check_origin(f"https://{host}", setting="--upstream")
+        if host in found:
+            raise ConfigError("--upstream", f"{host} is there twice", "give each host one audience")
+        try:
+            found[host] = arguments.audience(audience)[0]
+        except InvalidInput:
+            raise ConfigError("--upstream", f"{audience[:80]!a} is no audience", "write app.example.com=app") from None
+    return found

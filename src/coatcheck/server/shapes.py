@@ -4,12 +4,12 @@ What goes in and out of the JSON interface. Floor 6; may import: floors 0 to 5.
 Rules of this module:
 
 1. Times are whole seconds since 1970 UTC, as in a JWT.
-2. Nothing that goes out holds a token or a hash.
+2. Nothing that goes out holds a session token or a hash. Other tokens are in :class:`TokenOut` and its kind only.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -27,10 +27,32 @@ class Body(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SignIn(Body, frozen=True):
-    """Who signs in."""
+    """Who signs in. With mode ``token``, programs get tokens instead of a cookie, if their client may."""
 
     username: Name
     password: Password
+    mode: Literal["cookie", "token"] = "cookie"
+    client_id: Annotated[str, Meta(max_length=64)] | None = None
+
+
+class TokenRequest(Body, frozen=True):
+    """Whom an access token is to be for."""
+
+    audience: Annotated[str, Meta(min_length=1, max_length=255)]
+
+
+class TokenOut(Struct, frozen=True, kw_only=True):
+    """An access token for the page that asked."""
+
+    access_token: str
+    expires_in: int
+    token_type: str = "Bearer"
+
+
+class TokenPairOut(TokenOut, frozen=True, kw_only=True):
+    """Tokens for a client without cookies."""
+
+    refresh_token: str
 
 
 class SetUp(Body, frozen=True):

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 from collections.abc import AsyncIterator
 
+import msgspec
 from starlette.requests import Request
 
-from coatcheck import Coatcheck, CoatcheckError, Session
+from coatcheck import Coatcheck, CoatcheckError, Policy, Session
 from coatcheck.asgi import device
 from coatcheck.clock import Clock, SystemClock
 from coatcheck.http import cookie
 from coatcheck.server.accounts import Accounts
+from coatcheck.server.clients import Clients
 from coatcheck.server.database.base import Database
 from coatcheck.server.desk import Desk
 from coatcheck.server.office import Office
@@ -29,6 +32,16 @@ log = logging.getLogger("coatcheck.server")
 
 UPKEEP_S = 60.0
 _BATCH = 500
+
+
+# Clients prove who they are by their own credentials there, and programs send forms without any browser's headers.
+OAUTH_PATHS = ("/oauth/token", "/oauth/revoke", "/oauth/introspect")
+
+
+def policy_for(policy: Policy, origins: tuple[str, ...]) -> Policy:
+    """Return *policy* as the server under *origins* needs it."""
+    exempt = (*policy.csrf.exempt, *OAUTH_PATHS)
+    return dataclasses.replace(policy, origins=origins, csrf=dataclasses.replace(policy.csrf, exempt=exempt))
 
 
 class Site:
@@ -51,6 +64,7 @@ class Site:
         self.accounts = Accounts(auth, database, self.passwords, self.clock)
         self.trail: Trail = self.accounts.trail
         self.desk = Desk(auth, database, self.passwords, self.accounts)
+        self.clients = Clients(auth, database, self.trail)
         self.office = Office(auth, database, self.accounts, self.desk)
 
     @contextlib.asynccontextmanager
@@ -101,3 +115,14 @@ class Site:
             device=device(request.scope),
             known=known.decode("latin-1") if known else None,
         )
+
+    async def current(self, visitor: Visitor) -> Visitor:
+        """
+        Return *visitor* as they are now: a body may have been long in coming, a password long in hashing.
+
+        Whoever was demoted or signed out meanwhile is so here, too.
+        """
+        if visitor.token is None:
+            return visitor
+        found = await self.auth.check(visitor.token, touch=False)
+        return msgspec.structs.replace(visitor, session=found if isinstance(found, Session) else None)

@@ -202,7 +202,7 @@ class Steps:
         update = "UPDATE sessions SET seen_at = ? WHERE sid = ? AND seen_at >= ? AND seen_at < ? RETURNING 1"
         return [span.sid for span in seen if self._do(update, (span.at, span.sid, span.since, span.at)).get is None]
 
-    def sweep(self, now: int, limit: int) -> int:
+    def sweep(self, now: int, limit: int, trim_to: int | None) -> int:
         gone = self._delete("sessions", "id", "dies_at <= ?", now, limit)
         gone += self._delete("sessions", "id", "id <= (SELECT bar FROM meta) AND ?", 1, limit)
         gone += self._delete("families", "id", "expires_at <= ?", now, limit)
@@ -212,8 +212,8 @@ class Steps:
             """SELECT max(position) FROM (SELECT position FROM changes WHERE position <
                    coalesce((SELECT position FROM changes WHERE forget_after > ? ORDER BY position LIMIT 1),
                             (SELECT head + 1 FROM meta))
-               ORDER BY position LIMIT ?)""",
-            (now, limit),
+               AND position <= coalesce(?, position) ORDER BY position LIMIT ?)""",
+            (now, trim_to, limit),
         ).get
         if last is not None:
             self._do("DELETE FROM changes WHERE position <= ?", (last,))

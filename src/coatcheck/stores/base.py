@@ -157,8 +157,13 @@ class Store(Protocol):
             Those *sid*s that were not written: gone, or seen later already.
         """
 
-    async def sweep(self, *, now: int, limit: int) -> int:
-        """Remove up to *limit* rows of each kind that are over; return how many. Call again until it returns 0."""
+    async def sweep(self, *, now: int, limit: int, trim_to: int | None = None) -> int:
+        """
+        Remove up to *limit* rows of each kind that are over; return how many. Call again until it returns 0.
+
+        Args:
+            trim_to: No line of the log after this position is removed; None sets no such bound.
+        """
 
     async def tail(self, after: int) -> Tail:
         """

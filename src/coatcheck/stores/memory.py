@@ -171,7 +171,7 @@ class MemoryStore:
                 self._rows[span.sid] = replace(record, session=replace(record.session, seen_at=span.at))
         return missed
 
-    async def sweep(self, *, now: int, limit: int) -> int:
+    async def sweep(self, *, now: int, limit: int, trim_to: int | None = None) -> int:
         over = [
             record
             for record in self._rows.values()
@@ -188,7 +188,7 @@ class MemoryStore:
         families = [family.id for family in self._families.values() if self._is_over(family, now)][:limit]
         for ident in families:
             del self._families[ident]
-        return len(over) + len(tokens) + len(families) + self._trim(now, limit)
+        return len(over) + len(tokens) + len(families) + self._trim(now, limit, trim_to)
 
     # --- signing keys and refresh tokens ---
 
@@ -291,11 +291,13 @@ class MemoryStore:
         self._pulse[0] += 1
         return self._head
 
-    def _trim(self, now: int, limit: int) -> int:
+    def _trim(self, now: int, limit: int, trim_to: int | None) -> int:
         with self._lock:
-            count = 0
-            while count < min(limit, len(self._changes)) and now >= self._changes[count].forget_after:
-                count += 1
+            most = self._head if trim_to is None else trim_to
+            over = itertools.takewhile(
+                lambda change: change.forget_after <= now and change.position <= most, self._changes[:limit]
+            )
+            count = len(list(over))
             if count:
                 self._trimmed = self._changes[count - 1].position
                 del self._changes[:count]

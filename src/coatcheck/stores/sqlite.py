@@ -314,8 +314,8 @@ class SQLiteStore:
     async def touch(self, seen: Sequence[Seen]) -> list[str]:
         return await self._submit(self._steps.touch, seen)
 
-    async def sweep(self, *, now: int, limit: int) -> int:
-        return await self._submit(self._steps.sweep, now, limit)
+    async def sweep(self, *, now: int, limit: int, trim_to: int | None = None) -> int:
+        return await self._submit(self._steps.sweep, now, limit, trim_to)
 
     def _submit(self, step: Callable[..., T], *args: Any) -> asyncio.Future[T]:
         self._check_usable()

@@ -490,12 +490,13 @@ class StoreContract:
 
         async def story(store: EmbeddedStore) -> None:
             pulses = [store.pulse[0]]
-            for write in (
+            writes: list[Callable[[], Awaitable[int | None]]] = [
                 lambda: store.add_key(make_key("a"), newest=None, stamp=make_stamp()),
                 lambda: store.drop_key("a", stamp=make_stamp()),
                 lambda: store.drop_key("a", stamp=make_stamp()),
                 lambda: store.drop_key("never", stamp=make_stamp()),
-            ):
+            ]
+            for write in writes:
                 assert await write() == len(pulses)
                 pulses.append(store.pulse[0])
             assert len(set(pulses)) == 5

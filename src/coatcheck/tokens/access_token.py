@@ -22,9 +22,8 @@ import msgspec
 from coatcheck.errors import InvalidInput
 from coatcheck.records import Claims, Reason, Refused
 from coatcheck.tokens import base64url
-from coatcheck.tokens.keys import LEEWAY_S, Key
+from coatcheck.tokens.keys import LEEWAY_S, TYPE, Key
 
-TYPE = "at+jwt"
 _TYPES = (TYPE, f"application/{TYPE}")
 LONGEST = 8 * 1024
 LONGEST_MINTED = 2048
@@ -45,6 +44,8 @@ class _Header(msgspec.Struct, frozen=True):
     b64: Any = msgspec.UNSET
 
 
+# The last: more brackets than the decoder goes along with.
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _headers = msgspec.json.Decoder(_Header)
 _bodies = msgspec.json.Decoder(dict[str, Any])
 _encode = msgspec.json.Encoder().encode
@@ -57,8 +58,7 @@ def sign(key: Key, claims: Mapping[str, Any]) -> str:
     Raises:
         InvalidInput: Above 2,048 bytes; the largest claim is named.
     """
-    header = base64url.encode(_encode({"alg": key.alg, "kid": key.kid, "typ": TYPE}))
-    signed = f"{header}.{base64url.encode(_encode(claims))}"
+    signed = f"{key.header}.{base64url.encode(_encode(claims))}"
     token = f"{signed}.{base64url.encode(key.sign(signed.encode('ascii')))}"
     if len(token) > LONGEST_MINTED:
         largest = max(claims, key=lambda name: len(_encode(claims[name])))
@@ -89,7 +89,7 @@ def verify(token: str, key_of: Callable[[str], Key | None], *, issuer: str) -> C
         return _MALFORMED
     try:
         header = _headers.decode(raw_header)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _UNREADABLE:
         return _MALFORMED
     if header.crit is not msgspec.UNSET or header.b64 is not msgspec.UNSET:
         return _MALFORMED
@@ -102,7 +102,7 @@ def verify(token: str, key_of: Callable[[str], Key | None], *, issuer: str) -> C
         return _BAD_SIGNATURE
     try:
         body = _bodies.decode(raw_body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _UNREADABLE:
         return _MALFORMED
     if body.get("iss") != issuer:
         return Refused(Reason.WRONG_ISSUER)

@@ -27,8 +27,10 @@ from joserfc.jws import JWSRegistry
 
 from coatcheck.clock import DAY, HOUR, MINUTE
 from coatcheck.records import KeyRow
+from coatcheck.tokens import base64url
 
 Algorithm = Literal["ES256", "Ed25519"]
+TYPE = "at+jwt"
 ALGORITHMS: tuple[Algorithm, ...] = ("ES256", "Ed25519")
 
 LEEWAY_S = MINUTE
@@ -54,12 +56,15 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         model: The JOSE library's algorithm. public, private: its key objects; *private* is None where nobody signs.
+
+        header: The header of every token that this key signs, as it stands in the token.
     """
 
     row: KeyRow
     model: Any
     public: Any
     private: Any = None
+    header: str = ""
 
     @property
     def kid(self) -> str:
@@ -87,12 +92,14 @@ def generate(alg: Algorithm, *, seal: bytes, epoch: int, now: int, signs_from: i
     key = kind.generate_key("P-256" if alg == "ES256" else "Ed25519", private=True)
     kid = secrets.token_urlsafe(12)
     private = json.dumps(key.as_dict(private=True), sort_keys=True).encode()
+    public = json.dumps(key.as_dict(private=False), sort_keys=True).encode()
     nonce = secrets.token_bytes(_NONCE_BYTES)
     return KeyRow(
         kid=kid,
         alg=alg,
-        public=json.dumps(key.as_dict(private=False), sort_keys=True).encode(),
-        sealed=nonce + AESGCM(seal).encrypt(nonce, private, kid.encode()),
+        public=public,
+        # Bound to its name and its public half: neither can be exchanged for another.
+        sealed=nonce + AESGCM(seal).encrypt(nonce, private, kid.encode() + b"\0" + public),
         epoch=epoch,
         published_at=now,
         signs_from=signs_from,
@@ -104,7 +111,7 @@ def opened(row: KeyRow, seals: Sequence[bytes]) -> Key | None:
     nonce, sealed = row.sealed[:_NONCE_BYTES], row.sealed[_NONCE_BYTES:]
     for seal in seals:
         try:
-            private = AESGCM(seal).decrypt(nonce, sealed, row.kid.encode())
+            private = AESGCM(seal).decrypt(nonce, sealed, row.kid.encode() + b"\0" + row.public)
         except InvalidTag:
             continue
         return _key(row, json.loads(private))
@@ -119,11 +126,14 @@ def public_only(row: KeyRow) -> Key:
 def _key(row: KeyRow, private: Any) -> Key:
     kind: Any = ECKey if row.alg == "ES256" else OKPKey
     public = kind.import_key(json.loads(row.public))
+    model = _registry.get_alg(row.alg)
+    model.check_key(public)
     return Key(
         row=row,
-        model=_registry.get_alg(row.alg),
+        model=model,
         public=public,
         private=None if private is None else kind.import_key(private),
+        header=base64url.encode(msgspec.json.encode({"alg": row.alg, "kid": row.kid, "typ": TYPE})),
     )
 
 
@@ -138,19 +148,36 @@ class KeySet:
     def __init__(self, keys: Iterable[Key]) -> None:
         self._keys = sorted(keys, key=lambda key: (key.row.signs_from, key.row.number))
         self._by_kid = {key.kid: key for key in self._keys}
+        successors = [*(float(key.row.signs_from + VERIFY_ON_S) for key in self._keys[1:]), float("inf")]
+        self._gone_at = {key.kid: gone_at for key, gone_at in zip(self._keys, successors, strict=False)}
 
     def __len__(self) -> int:
         return len(self._keys)
 
+    def newest(self) -> str | None:
+        """Return the ``kid`` of the key that was made last."""
+        return max(self._keys, key=lambda key: key.row.number).kid if self._keys else None
+
     def signer(self, now: int) -> Key | None:
-        """Return the key that signs at *now*."""
+        """Return the key that signs at *now*: the newest that has begun."""
         begun = [key for key in self._keys if key.row.signs_from <= now]
         return begun[-1] if begun else None
+
+    def signer_here(self, now: int) -> Key | None:
+        """
+        Return the newest key that has begun, that we can sign with, and that is accepted still.
+
+        While a secret is being changed, process by process, the newest may be sealed with the one that we lack.
+        """
+        for key in reversed(self._keys):
+            if key.private is not None and key.row.signs_from <= now < self._gone_at[key.kid]:
+                return key
+        return None
 
     def verifier(self, kid: str, now: int) -> Key | None:
         """Return the key called *kid*, if what it has signed is accepted at *now*."""
         key = self._by_kid.get(kid)
-        return key if key is not None and now < self._gone_at(key) else None
+        return key if key is not None and now < self._gone_at[key.kid] else None
 
     def needed(self, now: int) -> int | None:
         """Return from when a key should sign that does not exist yet; None when there is nothing to do."""
@@ -161,7 +188,7 @@ class KeySet:
 
     def jwks(self, now: int) -> dict[str, Any]:
         """Return the public halves as a JWK set (RFC 7517, section 5)."""
-        live = (key for key in self._keys if now < self._gone_at(key))
+        live = (key for key in self._keys if now < self._gone_at[key.kid])
         return {"keys": [{**json.loads(key.row.public), "kid": key.kid, "alg": key.alg, "use": "sig"} for key in live]}
 
     def states(self, now: int) -> dict[str, str]:
@@ -169,7 +196,7 @@ class KeySet:
         signer = self.signer(now)
         return {
             key.kid: "gone"
-            if now >= self._gone_at(key)
+            if now >= self._gone_at[key.kid]
             else "published"
             if key.row.signs_from > now
             else "signing"
@@ -177,7 +204,3 @@ class KeySet:
             else "verifying"
             for key in self._keys
         }
-
-    def _gone_at(self, key: Key) -> float:
-        at = self._keys.index(key)
-        return float("inf") if at + 1 == len(self._keys) else self._keys[at + 1].row.signs_from + VERIFY_ON_S

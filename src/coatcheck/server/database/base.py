@@ -61,6 +61,9 @@ class Event(enum.StrEnum):
     PROMOTED = "promoted"
     DEMOTED = "demoted"
     EVERYONE_ENDED = "everyone_ended"
+    CLIENT_ADDED = "client_added"
+    CLIENT_SECRET = "client_secret"
+    CLIENT_DISABLED = "client_disabled"
     THEFT = "theft"
     KEYS = "keys"
     RESTORED = "restored"
@@ -125,6 +128,29 @@ class Duty(msgspec.Struct, frozen=True, kw_only=True):
     user: str | None
     ends: bool
     keep: str | None = None
+
+
+class Client(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A program that is given tokens.
+
+    Attributes:
+        id: Chosen by whoever adds it. secret: SHA-256 of its secret; None for a public client, which cannot keep one.
+
+        audiences: Whom its tokens may be for.
+
+        is_browser: Whether pages of this server's origin get tokens in its name, for their session cookie.
+
+        may_sign_in: Whether people may sign in through it with name and password, for tokens instead of a cookie.
+    """
+
+    id: str
+    secret: bytes | None
+    audiences: tuple[str, ...]
+    is_browser: bool = False
+    may_sign_in: bool = False
+    is_disabled: bool = False
+    created_at: int
 
 
 class Outcome(enum.Enum):
@@ -224,8 +250,28 @@ class Database(Protocol):
     async def duties(self) -> list[Duty]:
         """Return what is still to be done."""
 
+    async def is_due(self, number: int) -> bool:
+        """Say whether a duty is still to be done."""
+
     async def done(self, number: int) -> None:
         """Remove a duty."""
+
+    # --- clients ---
+
+    async def add_client(self, client: Client) -> Outcome | None:
+        """Add a client."""
+
+    async def client(self, ident: str) -> Client | None:
+        """Return a client."""
+
+    async def clients(self) -> list[Client]:
+        """Return all clients in the order of their ids."""
+
+    async def set_client_secret(self, ident: str, secret: bytes) -> Outcome | None:
+        """Give a client another secret."""
+
+    async def disable_client(self, ident: str) -> Outcome | None:
+        """Give a client no more tokens."""
 
     # --- limits ---
 

@@ -21,7 +21,7 @@ import apsw
 
 from coatcheck.errors import NotOpen, StoreUnusable
 from coatcheck.records import Device
-from coatcheck.server.database.base import Bucket, Changed, Duty, Entry, Event, Outcome, Table, User
+from coatcheck.server.database.base import Bucket, Changed, Client, Duty, Entry, Event, Outcome, Table, User
 from coatcheck.server.names import name_key
 from coatcheck.stores import _sqlite_file as file
 from coatcheck.stores import _sqlite_here as here
@@ -75,6 +75,17 @@ MIGRATIONS = (
     CREATE INDEX audit_at ON audit (at);
     CREATE INDEX audit_event ON audit (event, number);
     CREATE INDEX audit_user ON audit (user, number);
+    """,
+    """
+    CREATE TABLE clients (
+        id TEXT PRIMARY KEY,
+        secret BLOB,                 -- SHA-256
+        audiences TEXT NOT NULL,     -- JSON
+        is_browser INTEGER NOT NULL,
+        may_sign_in INTEGER NOT NULL,
+        is_disabled INTEGER NOT NULL,
+        created_at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
     """,
 )
 _USER = "id, name, is_admin, is_disabled, created_at, password_at"
@@ -259,6 +270,9 @@ class SQLiteDatabase:
 
         return await self._run(step)
 
+    async def is_due(self, number: int) -> bool:
+        return await self._run(lambda: bool(self._do("SELECT 1 FROM duties WHERE number = ?", (number,)).get))
+
     async def done(self, number: int) -> None:
         await self._run(lambda: self._do("DELETE FROM duties WHERE number = ?", (number,)))
 
@@ -275,6 +289,41 @@ class SQLiteDatabase:
     def _leave_duty(self, user: str | None, *, ends: bool, keep: str | None = None) -> Duty:
         self._do("INSERT INTO duties (user, ends, keep) VALUES (?, ?, ?)", (user, int(ends), keep))
         return Duty(number=self._connection.last_insert_rowid(), user=user, ends=ends, keep=keep)
+
+    # --- clients ---
+
+    async def add_client(self, client: Client) -> Outcome | None:
+        def step() -> Outcome | None:
+            if self._do("SELECT 1 FROM clients WHERE id = ?", (client.id,)).get:
+                return Outcome.NAME_TAKEN
+            flags = (int(client.is_browser), int(client.may_sign_in), int(client.is_disabled))
+            row = (client.id, client.secret, json.dumps(client.audiences), *flags, client.created_at)
+            self._do("INSERT INTO clients VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            return None
+
+        return await self._run(step)
+
+    async def client(self, ident: str) -> Client | None:
+        def step() -> Client | None:
+            row = self._do("SELECT * FROM clients WHERE id = ?", (ident,)).fetchone()
+            return None if row is None else _client(row)
+
+        return await self._run(step)
+
+    async def clients(self) -> list[Client]:
+        return await self._run(
+            lambda: [_client(row) for row in self._do("SELECT * FROM clients ORDER BY id").fetchall()]
+        )
+
+    async def set_client_secret(self, ident: str, secret: bytes) -> Outcome | None:
+        return await self._change_client("UPDATE clients SET secret = ? WHERE id = ?", (secret, ident))
+
+    async def disable_client(self, ident: str) -> Outcome | None:
+        return await self._change_client("UPDATE clients SET is_disabled = 1 WHERE id = ?", (ident,))
+
+    async def _change_client(self, update: str, values: Sequence[Any]) -> Outcome | None:
+        found = await self._run(lambda: self._do(f"{update} RETURNING 1", values).get)
+        return None if found else Outcome.UNKNOWN
 
     # --- limits ---
 
@@ -458,6 +507,19 @@ def _user(row: Sequence[Any]) -> User:
         is_disabled=bool(is_disabled),
         created_at=created_at,
         password_at=password_at,
+    )
+
+
+def _client(row: Sequence[Any]) -> Client:
+    ident, secret, audiences, is_browser, may_sign_in, is_disabled, created_at = row
+    return Client(
+        id=ident,
+        secret=secret,
+        audiences=tuple(json.loads(audiences)),
+        is_browser=bool(is_browser),
+        may_sign_in=bool(may_sign_in),
+        is_disabled=bool(is_disabled),
+        created_at=created_at,
     )
 
 

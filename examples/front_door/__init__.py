@@ -1,0 +1,1 @@
+"""Two applications behind nginx, which asks Coatcheck's front door about every request."""

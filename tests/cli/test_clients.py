@@ -1,0 +1,205 @@
+"""coatcheck clients."""
+
+import asyncio
+import hashlib
+
+import pytest
+
+from coatcheck import Coatcheck
+from coatcheck.clock import SystemClock
+from coatcheck.server.clients import Clients
+from coatcheck.server.database import from_url
+from coatcheck.server.trail import Trail
+
+URL = "sqlite:///coatcheck.db"
+
+
+@pytest.fixture(autouse=True)
+def _server(add):
+    """There is one, with an account."""
+    add("root", admin=True)
+
+
+@pytest.fixture
+def with_clients():
+    """Call something with the clients as a server has them."""
+
+    async def call(work):
+        database = from_url(URL)
+        await database.open()
+        try:
+            async with Coatcheck(URL, issuer="http://localhost") as auth:
+                return await work(Clients(auth, database, Trail(database, SystemClock())), auth)
+        finally:
+            await database.close()
+
+    return lambda work: asyncio.run(call(work))
+
+
+def is_let_in(with_clients, ident, secret):
+    """Say whether a server takes them for the client."""
+
+    async def ask(clients, auth):
+        return await clients.authenticated(ident, secret) is not None
+
+    return with_clients(ask)
+
+
+def everything_shown(cli):
+    """What all commands that list something print."""
+    listed = [cli("clients", "list"), cli("clients", "list", "--json"), cli("audit"), cli("audit", "--json")]
+    return "".join(ran.out + ran.err for ran in listed)
+
+
+def secret_in(out):
+    """The one secret in a text."""
+    (secret,) = (line.strip() for line in out.splitlines() if len(line.strip()) == 43 and " " not in line.strip())
+    return secret
+
+
+def test_a_secret_is_shown_once(cli, with_clients):
+    """It lets the client in, and is nowhere else: neither itself nor what is kept of it."""
+    ran = cli("clients", "add", "report", "--audience", "billing", "--audience", "orders")
+    assert (ran.code, ran.err) == (0, "")
+    assert "shown only now" in ran.out
+    assert "report can get tokens for billing, orders." in ran.out
+    secret = secret_in(ran.out)
+    assert ran.out.count(secret) == 1
+    assert is_let_in(with_clients, "report", secret)
+    shown = everything_shown(cli)
+    assert secret not in shown
+    assert hashlib.sha256(secret.encode()).hexdigest() not in shown
+    (entry,) = cli("audit", "--event", "client_added", "--json").json
+    assert entry["actor"] == "command"
+    assert entry["detail"] == {"client": "report", "audiences": ["billing", "orders"]}
+
+
+def test_add_answers_in_json(cli, with_clients):
+    """One object, the secret in a field of its own."""
+    ran = cli("clients", "add", "report", "--audience", "billing", "--json")
+    document = ran.json
+    assert is_let_in(with_clients, "report", document.pop("secret"))
+    assert document.pop("created_at").endswith("Z")
+    assert document == {
+        "id": "report",
+        "audiences": ["billing"],
+        "is_public": False,
+        "is_browser": False,
+        "may_sign_in": False,
+        "is_disabled": False,
+    }
+    assert ran.err == ""
+
+
+@pytest.mark.parametrize("kind", ["--public", "--browser"])
+def test_who_cannot_keep_a_secret_gets_none(cli, kind):
+    """None is printed, none can be made later."""
+    ran = cli("clients", "add", "app", "--audience", "api", kind, "--sign-in", "--json")
+    assert ran.json["secret"] is None
+    assert ran.json["is_public"] is True
+    assert ran.json["is_browser"] is (kind == "--browser")
+    assert ran.json["may_sign_in"] is True
+    assert "secret" not in cli("clients", "add", "app2", "--audience", "api", kind).out
+    ran = cli("clients", "rotate-secret", "app", "--json")
+    assert (ran.code, ran.error["code"]) == (1, "no_secret")
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        (("report", "--audience", "x"), (1, "ID: there is a client report already")),
+        (("-report", "--audience", "x"), (2, "")),
+        (("a b", "--audience", "x"), (1, "ID: ")),
+        (("a\x1b[2J", "--audience", "x"), (1, "ID: ")),
+        (("\udcff", "--audience", "x"), (1, "ID: ")),
+        (("", "--audience", "x"), (1, "ID: ")),
+        (("other", "--audience", "a b"), (1, "--audience: ")),
+        (("other", "--audience", ""), (1, "--audience: ")),
+        (("other", *[text for n in range(17) for text in ("--audience", f"a{n}")]), (1, "--audience: ")),
+        (("other",), (2, "--audience")),
+    ],
+)
+def test_what_cannot_be_added(cli, args, expected):
+    """One line that names the field; nothing was added."""
+    cli("clients", "add", "report", "--audience", "billing")
+    ran = cli("clients", "add", *args)
+    assert (ran.code, ran.out) == (expected[0], "")
+    assert expected[1] in ran.err
+    assert ran.err[:-1].isprintable()
+    assert [client["id"] for client in cli("clients", "list", "--json").json] == ["report"]
+
+
+def test_the_list(cli):
+    """Kinds and states in words, plain when piped; empty, it says what to do."""
+    assert "clients add ID --audience A" in cli("clients", "list").out
+    assert cli("clients", "list", "--json").json == []
+    cli("clients", "add", "b", "--audience", "billing", "--audience", "orders")
+    cli("clients", "add", "a", "--audience", "api", "--browser")
+    cli("clients", "add", "c", "--audience", "api", "--public", "--sign-in")
+    cli("clients", "disable", "b")
+    ran = cli("clients", "list")
+    heading, *lines = ran.out.splitlines()
+    assert heading.split() == ["id", "audiences", "kind", "sign-in", "state", "created"]
+    assert [line.split()[:-1] for line in lines] == [
+        ["a", "api", "browser"],
+        ["b", "billing,", "orders", "confidential", "disabled"],
+        ["c", "api", "public", "yes"],
+    ]
+    assert "\x1b" not in ran.out
+
+
+def test_another_secret(cli, with_clients):
+    """The old one is refused when the command returns."""
+    old = cli("clients", "add", "report", "--audience", "billing", "--json").json["secret"]
+    ran = cli("clients", "rotate-secret", "report")
+    assert "shown only now" in ran.out
+    new = secret_in(ran.out)
+    assert old not in ran.out
+    assert not is_let_in(with_clients, "report", old)
+    assert is_let_in(with_clients, "report", new)
+    newest = cli("clients", "rotate-secret", "report", "--json").json["secret"]
+    assert is_let_in(with_clients, "report", newest)
+    assert newest not in everything_shown(cli)
+    assert new not in everything_shown(cli)
+    assert len(cli("audit", "--event", "client_secret", "--json").json) == 2
+
+
+def test_a_disabled_client(cli, with_clients):
+    """It is not let in, and tokens that it had are refused; another secret does not bring it back."""
+    secret = cli("clients", "add", "report", "--audience", "billing", "--json").json["secret"]
+
+    async def token(clients, auth):
+        client = await clients.authenticated("report", secret)
+        session = await clients.own_session(client, now=SystemClock().now(), for_s=60)
+        return await auth.fresh_token(session, audience="billing", client_id="report")
+
+    async def is_accepted(clients, auth):
+        return bool(auth.verify(made, audience="billing"))
+
+    made = with_clients(token)
+    assert with_clients(is_accepted)
+    ran = cli("clients", "disable", "report", "--json")
+    assert ran.json["is_disabled"] is True
+    assert "secret" not in ran.json
+    assert not with_clients(is_accepted)
+    assert not is_let_in(with_clients, "report", secret)
+    ran = cli("clients", "rotate-secret", "report")
+    assert "stays disabled" in ran.out
+    assert not is_let_in(with_clients, "report", secret_in(ran.out))
+    assert cli("audit", "--event", "client_disabled", "--json").json[0]["detail"] == {"client": "report"}
+
+
+def test_people_who_signed_in_through_it_are_told_of(cli):
+    """Disabling ends the client's own sessions, not theirs: said rather than hidden."""
+    cli("clients", "add", "app", "--audience", "api", "--public", "--sign-in")
+    assert "People who signed in through it" in cli("clients", "disable", "app").out
+
+
+@pytest.mark.parametrize("command", ["rotate-secret", "disable"])
+@pytest.mark.parametrize("ident", ["nobody", "\x1b[2J\n", "\udcff", "ü", ""])
+def test_no_such_client(cli, command, ident):
+    """One line, and where to look."""
+    ran = cli("clients", command, ident)
+    assert (ran.code, ran.out) == (1, "")
+    assert "coatcheck clients list" in ran.err
+    assert ran.err[:-1].isprintable()

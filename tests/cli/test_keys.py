@@ -1,0 +1,193 @@
+"""coatcheck keys."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from coatcheck import Claims, Coatcheck, ConfigError, Reason, Refused, TokenPair
+
+URL = "sqlite:///coatcheck.db"
+ISSUER = "https://auth.example.com"
+SECRET = Path("coatcheck.db-secret")
+
+
+@pytest.fixture(autouse=True)
+def _server(add):
+    """There is one, with an account."""
+    add("root", admin=True)
+
+
+def with_engine(work, **more):
+    """Call something with an engine such as a server has."""
+
+    async def call():
+        async with Coatcheck(URL, issuer=ISSUER, **more) as auth:
+            return await work(auth)
+
+    return asyncio.run(call())
+
+
+@pytest.fixture
+def token(sign_in):
+    """An access token, signed by the key that signs now."""
+    session, _ = sign_in("root")
+
+    async def make(auth):
+        return await auth.fresh_token(session, audience="api")
+
+    return with_engine(make)
+
+
+def verdict(token):
+    """What a server says of a token."""
+
+    async def ask(auth):
+        return auth.verify(token, audience="api")
+
+    return with_engine(ask)
+
+
+def listed(cli):
+    """The keys, by their kid."""
+    return {key["kid"]: key["state"] for key in cli("keys", "list", "--json").json}
+
+
+def test_the_list_holds_nothing_private(cli, token):
+    """Name, algorithm, state, in one JSON and in plain columns."""
+    (key,) = cli("keys", "list", "--json").json
+    assert set(key) == {"kid", "alg", "state"}
+    assert (key["alg"], key["state"]) == ("ES256", "signing")
+    ran = cli("keys", "list")
+    assert [line.split() for line in ran.out.splitlines()] == [["kid", "alg", "state"], list(key.values())]
+    assert SECRET.read_text().strip() not in ran.out
+    # The same key as the server's: the token names it, and is still accepted.
+    assert verdict(token).kid == key["kid"]
+
+
+def test_rotating(cli, token):
+    """Another signs; what was signed stays valid; it is written down."""
+    (old,) = listed(cli)
+    ran = cli("keys", "rotate", "--json")
+    new = ran.json["signing"]
+    assert listed(cli) == {old: "verifying", new: "signing"}
+    assert isinstance(verdict(token), Claims)
+    (entry,) = cli("audit", "--event", "keys", "--json").json
+    assert (entry["actor"], entry["detail"]) == ("command", {"what": "rotated", "kid": new})
+    ran = cli("keys", "rotate")
+    assert (ran.code, ran.err) == (0, "")
+    (signing,) = [kid for kid, state in listed(cli).items() if state == "signing"]
+    assert signing in ran.out
+
+
+def test_revoking(cli, token):
+    """Nothing that it signed counts any more, and another key signs."""
+    (old,) = listed(cli)
+    ran = cli("keys", "revoke", old, "--json")
+    assert ran.json["revoked"] == old
+    assert listed(cli) == {ran.json["signing"]: "signing"}
+    assert verdict(token) == Refused(Reason.UNKNOWN_KEY)
+    (entry,) = cli("audit", "--event", "keys", "--json").json
+    assert entry["detail"] == {"what": "revoked", "kid": old}
+    ran = cli("keys", "revoke", *listed(cli))
+    assert old not in ran.out
+    assert next(iter(listed(cli))) in ran.out
+
+
+def test_a_kid_may_look_like_an_option(cli, monkeypatch):
+    """One in thirty or so begins with a hyphen."""
+    cli("keys", "list")
+    for kid in ("-AAAAAAAAAAAAAAA", "--AAAAAAAAAAAAAA", "-hAAAAAAAAAAAAAA"):
+        with monkeypatch.context() as patched:
+            patched.setattr("coatcheck.tokens.keys.secrets.token_urlsafe", lambda count, kid=kid: kid)
+            assert cli("keys", "rotate", "--json").json["signing"] == kid
+        ran = cli("keys", "revoke", kid)
+        assert (ran.code, ran.err) == (0, "")
+        assert kid not in listed(cli)
+
+
+def test_no_such_key(cli, token):
+    """It is not repeated, for it might be a token; nothing changed, nothing is written down."""
+    before = listed(cli)
+    ran = cli("keys", "revoke", token)
+    assert (ran.code, ran.out) == (1, "")
+    assert "coatcheck keys list" in ran.err
+    assert token not in ran.err
+    assert listed(cli) == before
+    assert cli("audit", "--event", "keys", "--json").json == []
+
+
+@pytest.mark.parametrize("args", [("list",), ("rotate",), ("revoke", "x")])
+def test_a_wrong_secret(cli, token, monkeypatch, args):
+    """One line with the remedy, and neither secret in it."""
+    monkeypatch.setenv("COATCHECK_SECRET", "B" * 43)
+    ran = cli("keys", *args)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("error: secret: ")
+    assert "coatcheck keys reset --secret-lost" in ran.err
+    assert "BBBB" not in ran.err
+
+
+def test_a_lost_secret(cli, sign_in, check, monkeypatch):
+    """Keys and refresh tokens go, sessions stay; the next server starts, with its own keys."""
+    session, cookie = sign_in("root")
+
+    async def begin(auth):
+        return await auth.issue_refresh(session, client_id="app", audience="api")
+
+    async def refresh(auth):
+        return await auth.refresh(pair.refresh_token, client_id="app")
+
+    async def nothing(auth):
+        return auth.key_states()
+
+    pair = with_engine(begin)
+    assert isinstance(pair, TokenPair)
+    old = listed(cli)
+    kept = SECRET.read_text()
+    monkeypatch.setenv("COATCHECK_SECRET", "B" * 43)
+    with pytest.raises(ConfigError):
+        with_engine(nothing)
+    ran = cli("keys", "reset", "--secret-lost", "--yes", "--json")
+    assert ran.json == {"reset": True, "families_ended": 1}
+    assert SECRET.read_text() == kept
+    assert not set(with_engine(nothing)) & set(old)
+    assert not with_engine(refresh)
+    assert check(cookie)
+    (entry,) = cli("audit", "--event", "keys", "--json").json
+    assert entry["detail"] == {"what": "reset", "families_ended": 1}
+
+
+def test_a_reset_makes_no_secret(cli):
+    """A file that was lost stays lost: the server makes the next, or is given one."""
+    SECRET.unlink()
+    ran = cli("keys", "reset", "--secret-lost", "--yes")
+    assert ran.code == 0
+    assert not SECRET.exists()
+    assert "Restart all servers" in ran.out
+    assert "cookies stay" in ran.out
+
+
+def test_a_reset_needs_a_reason_and_a_yes(cli, token):
+    """A slip of the finger removes nothing."""
+    before = listed(cli)
+    ran = cli("keys", "reset", "--yes")
+    assert ran.code == 2
+    assert "--secret-lost" in ran.err
+    assert cli("keys", "reset", "--secret-lost").code == 2
+    ran = cli("keys", "reset", "--secret-lost", stdin="no\n", is_tty=True)
+    assert ran.code == 1
+    assert "Stop all servers first" in ran.err
+    assert listed(cli) == before
+    assert cli("keys", "reset", "--secret-lost", stdin="yes\n", is_tty=True).code == 0
+    assert not set(listed(cli)) & set(before)
+
+
+def test_a_database_that_is_gone(cli, token):
+    """The key is revoked none the less, and it is said what is missing."""
+    (old,) = listed(cli)
+    ran = cli("keys", "revoke", old, "--database", "sqlite:///no-such.db")
+    assert ran.code == 2
+    assert "it was done" in ran.err
+    assert old not in listed(cli)
+    assert not Path("no-such.db").exists()
