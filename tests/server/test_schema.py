@@ -130,14 +130,14 @@ def send(case, running, http, *, token=None):
 
 
 @SCHEMA.parametrize()
-@bounded(12)
+@bounded(8)
 def test_an_administrator_gets_what_the_description_says(case, running, http):
     """Any input, right and wrong, each with a session of its own: no fault, and no answer that is not described."""
     send(case, running, http, token=running.enter(running.root).token)
 
 
 @schema_of(DESCRIPTION, edges=False).parametrize()
-@bounded(6)
+@bounded(4)
 def test_a_stranger_gets_what_the_description_says(case, running, http):
     """Without a session, and with a cookie that opens nothing."""
     answer = send(case, running, http)

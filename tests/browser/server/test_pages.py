@@ -258,7 +258,7 @@ def walk(server, profile):
     return do
 
 
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("width", [360, pytest.param(1280, marks=pytest.mark.long)])
 def test_every_page_fits(walk, width):
     """No page scrolls sideways, jumps while it loads, breaks the policy, asks elsewhere or has tiny targets."""
 
@@ -275,7 +275,7 @@ def test_every_page_fits(walk, width):
     walk(fits, viewport={"width": width, "height": 800})
 
 
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("width", [360, pytest.param(1280, marks=pytest.mark.long)])
 def test_every_page_is_accessible(walk, axe, width):
     """axe-core finds nothing, by day and by night."""
 
