@@ -56,6 +56,8 @@ test-all: $(VENV)/.dev $(VENV)/.npm
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/check.py
 	$(BIN)/python benchmarks/sign_in.py
+	$(BIN)/python benchmarks/tokens.py
+	$(BIN)/python benchmarks/server.py
 
 pins: | $(BIN)/python
 	$(PIP) uv
