@@ -136,3 +136,16 @@ async def test_one_duty_that_fails_does_not_hold_up_the_others(people, site, ent
     with pytest.raises(RuntimeError):
         await site.accounts.do_duties()
     assert (await otto.get("/api/session")).status_code == 401
+
+
+async def test_nobody_stays_signed_in_for_want_of_a_line_in_the_trail(people, enter, site, monkeypatch):
+    """The account is disabled and the trail cannot be written: its sessions have ended all the same."""
+    maria = await enter("maria")
+
+    async def breaks(*args, **kwargs):
+        raise RuntimeError
+
+    monkeypatch.setattr(site.database, "note", breaks)
+    with pytest.raises(RuntimeError):
+        await site.accounts.change(people.maria.id, is_disabled=True, by=None)
+    assert (await maria.get("/api/session")).status_code == 401

@@ -89,18 +89,23 @@ class Accounts:
         wrong = why_not(name, password)
         if wrong is not None:
             return wrong
-        try:
-            hashed = await self._passwords.hash(password)
-        except Busy:
-            return problems.BUSY
-        if still is not None and (refusal := await still()) is not None:
-            return refusal
+        hashed = await self._hashed(password, still)
+        if isinstance(hashed, Problem):
+            return hashed
         user = self.new_user(name, is_admin=is_admin)
         outcome = await self._database.add_user(user, hashed)
         if outcome is not None:
             return PROBLEMS[outcome]
         await self.trail.note(Event.USER_ADDED, by, user=user.id, name=name, admin=is_admin)
         return user
+
+    async def _hashed(self, password: str, still: Still | None) -> str | Problem:
+        try:
+            hashed = await self._passwords.hash(password)
+        except Busy:
+            return problems.BUSY
+        refusal = None if still is None else await still()
+        return hashed if refusal is None else refusal
 
     async def change(
         self, ident: str, *, is_admin: bool | None = None, is_disabled: bool | None = None, by: Visitor | None
@@ -110,13 +115,16 @@ class Accounts:
         if isinstance(changed, Outcome):
             return PROBLEMS[changed]
         before, after = changed.before, changed.user
-        for was, now, yes, no in (
-            (before.is_admin, after.is_admin, Event.PROMOTED, Event.DEMOTED),
-            (before.is_disabled, after.is_disabled, Event.DISABLED, Event.ENABLED),
-        ):
-            if was != now:
-                await self.trail.note(yes if now else no, by, user=ident)
-        await self.do_duty(changed.duty)
+        try:
+            for was, now, yes, no in (
+                (before.is_admin, after.is_admin, Event.PROMOTED, Event.DEMOTED),
+                (before.is_disabled, after.is_disabled, Event.DISABLED, Event.ENABLED),
+            ):
+                if was != now:
+                    await self.trail.note(yes if now else no, by, user=ident)
+        finally:
+            # Whether or not it could be noted: nobody stays signed in for want of a line in the trail.
+            await self.do_duty(changed.duty)
         return after
 
     async def reset_password(
@@ -129,18 +137,17 @@ class Accounts:
         wrong = why_not_password(password, known[0].name)
         if wrong is not None:
             return wrong
-        try:
-            hashed = await self._passwords.hash(password)
-        except Busy:
-            return problems.BUSY
-        if still is not None and (refusal := await still()) is not None:
-            return refusal
+        hashed = await self._hashed(password, still)
+        if isinstance(hashed, Problem):
+            return hashed
         changed = await self._database.set_password(ident, hashed, now=self.clock.now())
         if isinstance(changed, Outcome):
             return PROBLEMS[changed]
         # Noted first: should the duty fail now, the change has been made all the same, and it will be done.
-        await self.trail.note(Event.PASSWORD_RESET, by, user=ident)
-        await self.do_duty(changed.duty)
+        try:
+            await self.trail.note(Event.PASSWORD_RESET, by, user=ident)
+        finally:
+            await self.do_duty(changed.duty)
         return changed.user
 
     async def do_duty(self, duty: Duty) -> None:
