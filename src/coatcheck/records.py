@@ -210,6 +210,37 @@ class Tail(msgspec.Struct, frozen=True, kw_only=True):
     changes: tuple[Change, ...] = ()
 
 
+class Node(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    The row of one process that answers checks from memory.
+
+    Attributes:
+        id: Random, new at every join. label: host and process, for people.
+
+        beat: Rises with every heartbeat. applied, epoch: how far it has come, by its own word.
+    """
+
+    id: str
+    label: str
+    beat: int
+    applied: int
+    epoch: int
+
+
+class Nodes(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    All nodes of a store, in one snapshot.
+
+    Attributes:
+        epoch, head: Of the log. lease_s: how long a node may trust its memory after a heartbeat, seconds.
+    """
+
+    epoch: int
+    head: int
+    lease_s: float
+    rows: tuple[Node, ...] = ()
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A session as a store keeps it: under the digest of its token, with its data as JSON bytes."""
 

@@ -113,6 +113,18 @@ MIGRATIONS = (
     CREATE INDEX families_sid ON families (sid);
     CREATE INDEX families_expires_at ON families (expires_at);
     """,
+    """
+    ALTER TABLE meta ADD COLUMN lease_s REAL NOT NULL DEFAULT 2.0;
+
+    -- Who answers from memory without having this file: the verifiers on a server's feed.
+    CREATE TABLE nodes (
+        id TEXT PRIMARY KEY,
+        label TEXT NOT NULL,
+        beat INTEGER NOT NULL,
+        applied INTEGER NOT NULL,
+        epoch INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 
 

@@ -266,6 +266,22 @@ class Steps:
         self._do("DELETE FROM families")
         return self._connection.changes()
 
+    # --- nodes ---
+
+    def join(self, node: str, label: str) -> float:
+        self._do("INSERT OR REPLACE INTO nodes VALUES (?, ?, 0, 0, 0)", (node, label))
+        return float(self._do("SELECT lease_s FROM meta").get)
+
+    def beat(self, node: str, beat: int, applied: int, epoch: int) -> bool:
+        update = "UPDATE nodes SET beat = ?, applied = ?, epoch = ? WHERE id = ? RETURNING 1"
+        return self._do(update, (beat, applied, epoch, node)).get is not None
+
+    def leave(self, node: str) -> None:
+        self._do("DELETE FROM nodes WHERE id = ?", (node,))
+
+    def drop_node(self, node: str, beat: int) -> bool:
+        return self._do("DELETE FROM nodes WHERE id = ? AND beat = ? RETURNING 1", (node, beat)).get is not None
+
     # --- parts ---
 
     def _delete(self, table: str, key: str, where: str, value: int, limit: int) -> int:

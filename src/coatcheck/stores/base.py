@@ -14,6 +14,11 @@ A store keeps; it decides nothing. Every store makes these promises, and
    follow the order of the commits. A sign-in and *seen at* append nothing: nobody can hold a session before it exists,
    and *seen at* only ever prolongs.
 7. Ending what is ended already, or was never there, appends again: a caller that waits must have something to wait for.
+   Where a whole subject is meant and nothing is left to name, the position returned is a head read after everything
+   that the call saw was committed.
+8. Positions only rise, through every epoch.
+9. A *node* answers checks from memory. Its row says how far it has come, and only what it said itself. Nothing in a row
+   is a time: how long a row stood still is judged by each reader's own clock.
 """
 
 from __future__ import annotations
@@ -23,7 +28,15 @@ from typing import Any, Protocol
 
 import msgspec
 
-from coatcheck.records import Digest, Ended, Family, KeyRow, Kind, Record, Session, Tail
+from coatcheck.records import Digest, Ended, Family, KeyRow, Kind, Nodes, Record, Session, Tail
+
+LEASE_S = 2.0
+"""
+How long a node may trust its memory after a heartbeat, seconds, where the store says nothing else. Longer: fewer
+heartbeats, and a revocation waits longer for a node that died. Shorter: a slow store makes nodes ask it more often.
+"""
+
+LEASE_MOST_S = 60.0
 
 
 class Stamp(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -203,6 +216,53 @@ class Store(Protocol):
 
     async def drop_families(self) -> int:
         """End all refresh tokens: they were made with a secret that is lost. Returns how many families there were."""
+
+    # --- nodes: who answers from memory, and how far each has come ---
+
+    async def join(self, node: str, *, label: str) -> float:
+        """
+        Write the row of a node that knows nothing yet: beat 0, applied 0, epoch 0. As durable as any write here.
+
+        Args:
+            node: Random, new at every join. label: for people: the host and the process.
+
+        Returns:
+            The lease in seconds: a setting of the store, the same for all.
+        """
+
+    async def beat(self, node: str, *, beat: int, applied: int, epoch: int) -> Tail | None:
+        """
+        First write the row, as durable as any write here; only then, in a later snapshot, return :meth:`tail`.
+
+        One statement that does both would read too early: its snapshot is older than its commit, and a change committed
+        between the two would be missing from an answer that prolongs the lease.
+
+        Args:
+            beat: A counter, higher each time. applied, epoch: what the node has in memory now.
+
+        Returns:
+            None when there is no such row: the node was taken for dead, and must forget everything and join anew.
+        """
+
+    async def leave(self, node: str) -> None:
+        """Remove the row of a node that answers no more checks."""
+
+    async def nodes(self) -> Nodes:
+        """Return all rows, with the epoch and the lease, in one snapshot."""
+
+    async def drop_node(self, node: str, *, beat: int) -> bool:
+        """Remove the row if its counter is still *beat*, in one step; False otherwise."""
+
+
+class FleetStore(Store, Protocol):
+    """A store behind a network. Its readers hold a lease (:mod:`coatcheck.fleet.lease`)."""
+
+    async def pushed(self) -> None:
+        """
+        Return when somebody has appended to the log since this was last called, or may have.
+
+        A hint, to be early: nothing depends on its coming. It does not fail; where it cannot tell, it waits.
+        """
 
 
 class EmbeddedStore(Store, Protocol):

@@ -19,8 +19,22 @@ from typing import Any
 from msgspec.structs import replace
 
 from coatcheck.errors import AlreadyExists
-from coatcheck.records import ENDED, Change, Digest, Ended, Family, KeyRow, Kind, Reason, Record, Session, Tail
-from coatcheck.stores.base import MOVED, Moved, Place, Seen, Stamp
+from coatcheck.records import (
+    ENDED,
+    Change,
+    Digest,
+    Ended,
+    Family,
+    KeyRow,
+    Kind,
+    Node,
+    Nodes,
+    Reason,
+    Record,
+    Session,
+    Tail,
+)
+from coatcheck.stores.base import LEASE_S, MOVED, Moved, Place, Seen, Stamp
 from coatcheck.values import decode, decode_frozen, fitted, merged
 
 
@@ -39,6 +53,7 @@ class MemoryStore:
         self._changes: list[Change] = []
         self._keys: list[KeyRow] = []
         self._families: dict[bytes, Family] = {}
+        self._nodes: dict[str, Node] = {}
         self._numbers = itertools.count(1)
         self._head = self._trimmed = 0
         self._epoch = 1
@@ -233,6 +248,32 @@ class MemoryStore:
         count = len(self._families)
         self._families.clear()
         return count
+
+    # --- nodes ---
+
+    async def join(self, node: str, *, label: str) -> float:
+        self._nodes[node] = Node(id=node, label=label, beat=0, applied=0, epoch=0)
+        return LEASE_S
+
+    async def beat(self, node: str, *, beat: int, applied: int, epoch: int) -> Tail | None:
+        row = self._nodes.get(node)
+        if row is None:
+            return None
+        self._nodes[node] = replace(row, beat=beat, applied=applied, epoch=epoch)
+        return self.tail_now(applied)
+
+    async def leave(self, node: str) -> None:
+        self._nodes.pop(node, None)
+
+    async def nodes(self) -> Nodes:
+        return Nodes(epoch=self._epoch, head=self._head, lease_s=LEASE_S, rows=tuple(self._nodes.values()))
+
+    async def drop_node(self, node: str, *, beat: int) -> bool:
+        row = self._nodes.get(node)
+        if row is None or row.beat != beat:
+            return False
+        del self._nodes[node]
+        return True
 
     def _is_over(self, family: Family, now: int) -> bool:
         return now >= family.expires_at or family.sid not in self._rows

@@ -29,7 +29,7 @@ from typing import Any, TypeVar
 import apsw
 
 from coatcheck.errors import CoatcheckError, Forked, NotOpen, StoreUnavailable
-from coatcheck.records import Change, Digest, Ended, Family, KeyRow, Kind, Reason, Record, Session, Tail
+from coatcheck.records import Change, Digest, Ended, Family, KeyRow, Kind, Node, Nodes, Reason, Record, Session, Tail
 from coatcheck.stores import _sqlite_file as file
 from coatcheck.stores import _sqlite_here as here
 from coatcheck.stores._sqlite_pulse import Pulse
@@ -279,6 +279,32 @@ class SQLiteStore:
 
     async def drop_families(self) -> int:
         return await self._submit(self._steps.drop_families)
+
+    # --- nodes ---
+
+    async def join(self, node: str, *, label: str) -> float:
+        return await self._submit(self._steps.join, node, label)
+
+    async def beat(self, node: str, *, beat: int, applied: int, epoch: int) -> Tail | None:
+        return await self.tail(applied) if await self._submit(self._steps.beat, node, beat, applied, epoch) else None
+
+    async def leave(self, node: str) -> None:
+        await self._submit(self._steps.leave, node)
+
+    async def nodes(self) -> Nodes:
+        select = """SELECT meta.epoch, head, lease_s, id, label, beat, applied, nodes.epoch
+                    FROM meta LEFT JOIN nodes ORDER BY id"""
+        rows: list[Any] = await self._patiently(lambda: self._read.execute(select).fetchall())
+        nodes = tuple(
+            Node(id=ident, label=label, beat=beat, applied=applied, epoch=epoch)
+            for _, _, _, ident, label, beat, applied, epoch in rows
+            if ident is not None
+        )
+        epoch, head, lease_s = rows[0][:3]
+        return Nodes(epoch=epoch, head=head, lease_s=lease_s, rows=nodes)
+
+    async def drop_node(self, node: str, *, beat: int) -> bool:
+        return await self._submit(self._steps.drop_node, node, beat)
 
     # --- writing ---
 
