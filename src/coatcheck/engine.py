@@ -26,6 +26,7 @@ from coatcheck import arguments
 from coatcheck.clock import DAY, HOUR, Clock, SystemClock
 from coatcheck.decide import begin
 from coatcheck.errors import CoatcheckError, ConfigError, Forked, InvalidInput, NotOpen
+from coatcheck.fleet.knowledge import FROM_THE_END
 from coatcheck.fleet.memory import Memory
 from coatcheck.fleet.tokens import Tokens
 from coatcheck.http import cookie
@@ -152,7 +153,11 @@ class Coatcheck:
         except BaseException:
             await self._store.close()
             raise
-        self._memory.start()
+        try:
+            await self._memory.start()
+        except BaseException:
+            await self._store.close()
+            raise
         if self._tokens is not None:
             self._memory.upkeep.also = self._tokens.upkeep
         self._fault = None
@@ -177,7 +182,7 @@ class Coatcheck:
         self._shut(NotOpen("the engine is closed"))
         _engines.discard(self)
         try:
-            await self._memory.upkeep.stop()
+            await self._memory.leave()
         finally:
             # Shielded: a close that is cancelled half-way would leave a thread and open files behind.
             await asyncio.shield(self._store.close())
@@ -278,16 +283,16 @@ class Coatcheck:
             persistent=persistent,
         )
         record = Record(digest=digest, session=session)
-        place = self._memory.place()
-        created = await self._store.create(
-            record,
-            generation=arguments.whole(generation, "generation"),
-            most=self.policy.sessions_per_subject,
-            stamp=self._stamp(),
-        )
-        if isinstance(created, Moved):
-            return _REVOKED
-        self._memory.keep_written(record, place)
+        with self._memory.writing() as fill:
+            created = await self._store.create(
+                record,
+                generation=arguments.whole(generation, "generation"),
+                most=self.policy.sessions_per_subject,
+                stamp=self._stamp(),
+            )
+            if isinstance(created, Moved):
+                return _REVOKED
+            self._memory.keep_written(record, fill)
         return SignedIn(session, token)
 
     async def start(
@@ -307,7 +312,7 @@ class Coatcheck:
         )
         record = Record(digest=digest, session=session, data=raw)
         if raw == b"{}":
-            self._memory.add_unstored(record)
+            await self._memory.add_unstored(record)
         else:
             await self._store.create(record, generation=None, most=1, stamp=self._stamp())
         return SignedIn(session, token)
@@ -404,6 +409,7 @@ class Coatcheck:
             if isinstance(renewed, Moved):
                 return _REVOKED
             if renewed is not None:
+                await self._in_force(renewed)
                 return SignedIn(session, fresh)
             # Somebody else changed it since we read: look again.
         return Refused(Reason.UNSURE)
@@ -425,14 +431,14 @@ class Coatcheck:
         position = await self._store.change_claims(
             arguments.subject(sub), change, gone, limit=arguments.CLAIMS_BYTES, stamp=self._stamp()
         )
-        return self._in_force(position)
+        return await self._in_force(position)
 
     async def data(self, sid: str) -> dict[str, Any] | Refused:
         """Return the session's data, a copy of the caller's own."""
         self._check_open()
         if not arguments.is_sid(sid):
             return _UNKNOWN
-        record = self._memory.find_unstored(sid) or await self._store.load_sid(sid)
+        record = await self._memory.find_unstored(sid) or await self._store.load_sid(sid)
         if record is None:
             return _UNKNOWN
         reason = self._memory.why_over(record.session)
@@ -459,7 +465,9 @@ class Coatcheck:
         stamp = self._stamp()
         await self._memory.store_unstored(sid, stamp)
         position = await self._store.change_data(sid, change, gone, limit=self.policy.data_bytes, stamp=stamp)
-        return _UNKNOWN if position is None else self._in_force(position)
+        if position is None:
+            return _UNKNOWN
+        return await self._in_force(position) if wait else Receipt(position=position, nodes=0, waited_s=0.0)
 
     # --- ending ---
 
@@ -488,7 +496,7 @@ class Coatcheck:
         if position is None:
             return _UNKNOWN
         log.info("session revoked", extra={"sid": sid, "reason": note})
-        return self._in_force(position)
+        return await self._in_force(position)
 
     async def revoke_user(self, sub: str, *, keep: str | None = None, reason: str = "") -> Receipt:
         """End all sessions of *sub*, but the one with the ``sid`` *keep*. Sign-ins under way are refused."""
@@ -497,7 +505,7 @@ class Coatcheck:
         kept = None if keep is None else arguments.sid(keep, "keep")
         position = await self._store.end_subject(arguments.subject(sub), keep=kept, note=note, stamp=self._stamp())
         log.info("sessions of a subject revoked", extra={"sub": sub, "reason": note})
-        return self._in_force(position)
+        return await self._in_force(position)
 
     async def revoke_everyone(self, *, reason: str = "") -> Receipt:
         """End every session there is."""
@@ -505,13 +513,16 @@ class Coatcheck:
         note = arguments.note(reason)
         position = await self._store.end_everyone(note=note, stamp=self._stamp())
         log.warning("everyone's sessions revoked", extra={"reason": note})
+        receipt = await self._in_force(position)
         if self._tokens is not None:
             await self._tokens.upkeep()  # their tokens' keys went with them
-        return self._in_force(position)
+        return receipt
 
-    def _in_force(self, position: int) -> Receipt:
-        # On an embedded store every reader asks before every check: the commit and its pulse are the whole barrier.
-        return Receipt(position=position, nodes=0, waited_s=0.0)
+    async def _head(self) -> int:
+        return (await self._store.tail(FROM_THE_END)).head
+
+    async def _in_force(self, position: int) -> Receipt:
+        return await self._memory.barrier.wait(position)
 
     # --- tokens that carry their truth with them ---
 
@@ -629,13 +640,15 @@ class Coatcheck:
 
     async def rotate_keys(self) -> str:
         """Make a key that signs from now on, here and everywhere; return its ``kid``. What is signed stays valid."""
-        return await self._with_tokens().rotate()
+        kid = await self._with_tokens().rotate()
+        await self._in_force(await self._head())
+        return kid
 
     async def revoke_key(self, kid: str) -> Receipt:
         """Accept nothing more that this key has signed, here and everywhere. Another takes its place."""
         position = await self._with_tokens().revoke(arguments.kid(kid))
         log.warning("signing key revoked", extra={"kid": kid})
-        return self._in_force(position)
+        return await self._in_force(position)
 
     async def reset_keys(self) -> int:
         """
@@ -648,7 +661,9 @@ class Coatcheck:
         for row in await self._store.keys():
             await self._store.drop_key(row.kid, stamp=self._stamp())
         log.warning("signing keys and refresh tokens reset")
-        return await self._store.drop_families()
+        families = await self._store.drop_families()
+        await self._in_force(await self._head())
+        return families
 
     def _with_tokens(self) -> Tokens:
         self._check_open()

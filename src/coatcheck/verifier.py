@@ -22,9 +22,10 @@ from coatcheck.errors import ConfigError, NotOpen, StoreUnavailable
 from coatcheck.fleet.cache import Cache
 from coatcheck.fleet.fetching import Jwks
 from coatcheck.fleet.keyring import Keyring
+from coatcheck.fleet.knowledge import Knowledge
+from coatcheck.fleet.memory import trust_in
 from coatcheck.fleet.minting import Verifying
 from coatcheck.fleet.unstored import Unstored
-from coatcheck.fleet.watch import Watch
 from coatcheck.policy import check_issuer
 from coatcheck.records import Claims, Refused
 from coatcheck.secret import revealed
@@ -108,11 +109,12 @@ class Verifier:
     async def _open_store(self, stack: contextlib.AsyncExitStack) -> None:
         await self._store.open()
         stack.push_async_callback(self._store.close)
-        cache = Cache(1)  # no session is ever in it
-        watch = Watch(self._store, cache, Unstored(self._store), self._clock)
+        # Of sessions it holds none.
+        watch = trust_in(self._store, Knowledge(Cache(1), Unstored(self._store), self._clock), self._clock)
         keyring = Keyring(self._store, seals=None, alg="ES256")
         verifying = Verifying(watch, keyring, self._clock, issuer=self.issuer, size=_CACHED_TOKENS)
-        watch.start()
+        await watch.start()
+        stack.push_async_callback(watch.leave)
         if not watch.is_sure(self._clock.elapsed()):
             raise StoreUnavailable("the change log cannot be read now")
         stack.callback(watch.stop, NotOpen("the verifier is closed"))

@@ -268,7 +268,7 @@ async def test_a_log_trimmed_past_what_was_applied(a, b, clock, on_store):
     await b.revoke(started.session.sid)
     await b._store.sweep(now=clock.now(), limit=500)
     tail = await b._store.tail(0)
-    assert tail.trimmed == 7 > a._memory._watch._applied
+    assert tail.trimmed == 7 > a._memory._watch.place().position
     assert on_store.verify(tokens[0]) == Refused(Reason.REVOKED)
     assert a.verify(tokens[0], audience="orders") == Refused(Reason.REVOKED)
     assert a.check_now(other.token) is None, "what was trimmed may have named it"

@@ -16,7 +16,7 @@ from typing import Any
 
 from coatcheck.errors import ConfigError, StoreUnavailable
 from coatcheck.records import KeyRow
-from coatcheck.stores.base import EmbeddedStore, Stamp
+from coatcheck.stores.base import Stamp, Store
 from coatcheck.tokens import keys
 from coatcheck.tokens.keys import Algorithm, Key, KeySet
 
@@ -33,7 +33,7 @@ class Keyring:
         seals: Keys that open the private halves, derived from the secret; the first seals. None: only to verify.
     """
 
-    def __init__(self, store: EmbeddedStore, *, seals: Sequence[bytes] | None, alg: Algorithm) -> None:
+    def __init__(self, store: Store, *, seals: Sequence[bytes] | None, alg: Algorithm) -> None:
         self._store = store
         self._seals = seals
         self._alg: Algorithm = alg

@@ -22,7 +22,7 @@ from coatcheck.errors import InvalidInput
 from coatcheck.fleet.cache import Cache
 from coatcheck.fleet.keyring import Keyring
 from coatcheck.fleet.revoked import Revoked
-from coatcheck.fleet.watch import Watch
+from coatcheck.fleet.trust import Trust
 from coatcheck.policy import Policy
 from coatcheck.records import Claims, Reason, Refused, Session
 from coatcheck.tokens import access_token
@@ -40,10 +40,10 @@ class Verifying:
         size: Verified tokens to remember; the oldest goes first, and costs a signature check when it comes back.
     """
 
-    def __init__(self, watch: Watch, keyring: Keyring, clock: Clock, *, issuer: str, size: int) -> None:
+    def __init__(self, watch: Trust, keyring: Keyring, clock: Clock, *, issuer: str, size: int) -> None:
         self.watch = watch
-        self.keyring = watch.keyring = keyring
-        self.revoked = watch.revoked = Revoked()
+        self.keyring = watch.knowledge.keyring = keyring
+        self.revoked = watch.knowledge.revoked = Revoked()
         self._elapsed = clock.elapsed
         self._issuer = issuer
         self._size = size

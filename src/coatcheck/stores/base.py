@@ -24,7 +24,7 @@ A store keeps; it decides nothing. Every store makes these promises, and
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -83,6 +83,10 @@ MOVED = Moved()
 
 class Store(Protocol):
     """Where sessions are kept. Methods return the position of the last change they appended where they append one."""
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether it is an :class:`EmbeddedStore`; else it is a :class:`FleetStore`."""
 
     async def open(self) -> None:
         """
@@ -254,8 +258,18 @@ class Store(Protocol):
         """Remove the row if its counter is still *beat*, in one step; False otherwise."""
 
 
-class FleetStore(Store, Protocol):
-    """A store behind a network. Its readers hold a lease (:mod:`coatcheck.fleet.lease`)."""
+class ChangeFeed(Protocol):
+    """What a node needs to hold a lease: see :class:`Store` for what the methods promise."""
+
+    async def join(self, node: str, *, label: str) -> float: ...
+
+    async def beat(self, node: str, *, beat: int, applied: int, epoch: int) -> Tail | None: ...
+
+    async def leave(self, node: str) -> None: ...
+
+    async def tail(self, after: int) -> Tail: ...
+
+    async def keys(self) -> list[KeyRow]: ...
 
     async def pushed(self) -> None:
         """
@@ -265,8 +279,18 @@ class FleetStore(Store, Protocol):
         """
 
 
+class FleetStore(ChangeFeed, Store, Protocol):
+    """A store behind a network. Its readers hold a lease (:mod:`coatcheck.fleet.lease`)."""
+
+    @property
+    def is_embedded(self) -> Literal[False]: ...
+
+
 class EmbeddedStore(Store, Protocol):
     """A store inside this process. Its reader asks before every check whether anything changed: it needs no lease."""
+
+    @property
+    def is_embedded(self) -> Literal[True]: ...
 
     @property
     def pulse(self) -> Sequence[int]:
