@@ -726,6 +726,17 @@ async def test_the_digest_of_a_known_token_is_of_its_whole_text(forge):
     assert hashlib.sha256(forge.genuine.encode()).digest() in known
 
 
+def test_nobody_changes_what_others_are_told(forge, auth):
+    """What a token says is remembered and shared, so it is read-only: a role that one caller adds, no other sees."""
+    claims = auth.verify(forge.genuine, audience="orders")
+    with pytest.raises(TypeError, match="read-only"):
+        claims.all["sub"] = "eve"
+    with pytest.raises(TypeError, match="read-only"):
+        claims.all["roles"].append("owner")
+    assert auth.verify(forge.genuine, audience="orders").all == forge.body
+    assert type(claims.all) is not dict and json.loads(json.dumps(claims.all)) == forge.body
+
+
 async def test_memory_of_verified_tokens_is_bounded(clock):
     """The oldest goes first, and is still accepted when it comes back."""
     async with Coatcheck("memory://", issuer=ISSUER, policy=Policy(cached_tokens=3), clock=clock) as auth:
