@@ -97,6 +97,7 @@ def test_a_token_says_what_rfc_9068_asks_for(forge, session, clock):
         "sid": session.sid,
         "ver": 1,
         "auth_time": clock.now(),
+        "amr": ["pwd"],
         "roles": ["admin"],
     }
 
@@ -547,9 +548,9 @@ async def test_session_claims_take_no_reserved_place(auth):
     assert said["sub"] == "maria"
 
 
-@pytest.mark.parametrize("name", sorted(RESERVED_CLAIMS | {"th"}))
+@pytest.mark.parametrize("name", sorted(RESERVED_CLAIMS | {"th", "sxp"}))
 def test_no_policy_names_a_reserved_claim(name):
-    """It is refused when the policy is built, by name; "th" too, which binds a token to the cookie beside it."""
+    """It is refused when the policy is built, by name; also "th" and "sxp", of the token in the cookie."""
     with pytest.raises(ConfigError, match="access_claims"):
         Policy(access_claims={"orders": ("roles", name)})
 
