@@ -10,6 +10,7 @@ from authlib.integrations.httpx_client import AsyncOAuth2Client
 
 from coatcheck import Claims, Verifier
 from coatcheck.cli import main
+from coatcheck.clock import DAY
 from coatcheck.server.app import build_app
 
 ORIGIN = "https://auth.example.com"
@@ -227,6 +228,21 @@ async def test_a_page_gets_access_tokens_only_for_registered_audiences(people, e
     for audience in ("billing", "nothing"):
         refused = await maria.post("/api/token", json={"audience": audience})
         assert refused.status_code == 403 and refused.json()["code"] == "wrong_audience"
+
+
+async def test_a_token_is_said_to_live_for_as_long_as_it_does(people, enter, clients, site, program):
+    """Near its session's end that is less than the policy's 15 minutes: to a page, and to a client for itself."""
+    await clients("page", "orders", is_browser=True)
+    maria = await enter("maria")
+    secret = await clients("worker", "orders")
+    ask = {"data": {"grant_type": "client_credentials"}, "auth": ("worker", secret)}
+    for ahead_s in (17 * DAY, 4 * DAY, 100):
+        expires_at = (await maria.get("/api/session")).json()["expires_at"]
+        site.clock.advance(expires_at - site.clock.now() - ahead_s)
+    page = await maria.post("/api/token", json={"audience": "orders"})
+    for answer, lives_s in ((page, 100), (await program.post("/oauth/token", **ask), 900)):
+        claims = site.auth.verify(answer.json()["access_token"], audience="orders")
+        assert answer.json()["expires_in"] == claims.expires_at - site.clock.now() == lives_s
 
 
 async def command(site, *argv):

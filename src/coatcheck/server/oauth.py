@@ -154,14 +154,14 @@ class OAuth:
         if client.secret is None:
             raise _Wrong("unauthorized_client", "A client without a secret cannot act for itself.")
         audience = _audiences(fields, client) or client.audiences
-        lifetime_s = self._auth.policy.access_s
-        session = await self._clients.own_session(client, now=self._site.clock.now(), for_s=lifetime_s)
+        for_s = self._auth.policy.access_s
+        session = await self._clients.own_session(client, now=self._site.clock.now(), for_s=for_s)
         if isinstance(session, Refused):
             raise _Wrong("invalid_client", "Unknown client, wrong secret, or disabled.", 401)
-        token = await self._auth.fresh_token(session, audience=audience, client_id=client.id)
-        if isinstance(token, Refused):
+        minted = await self._site.access_token(session, audience=audience, client_id=client.id)
+        if isinstance(minted, Refused):
             raise _Wrong("temporarily_unavailable", "Please try again in a moment.", 503)
-        return _json({"access_token": token, "token_type": "Bearer", "expires_in": lifetime_s})
+        return _json({"access_token": minted[0], "token_type": "Bearer", "expires_in": minted[1]})
 
     async def revoke(self, client: Client, fields: Fields, request: Request) -> Response:
         """End what a token belongs to, if it is this client's (RFC 7009). Anything else: 200, and nothing happens."""
