@@ -571,10 +571,12 @@ class Coatcheck:
         )
         return minted if isinstance(minted, Refused) else minted[0]
 
-    def bound_token(self, session: Session, *, audience: str, claim: str, value: str) -> str | Refused:
-        """Like :meth:`access_token`, with one claim more; for the adapters, which bind it to what it travels with."""
+    def bound_token(
+        self, session: Session, *, audience: str, lifetime_s: int, more: Mapping[str, Any]
+    ) -> str | Refused:
+        """Like :meth:`access_token`, with more claims; for the adapters, which bind it to what it travels with."""
         minted = self._with_tokens().minting.mint(
-            session, arguments.audience(audience), lifetime_s=None, client_id="browser", more={claim: value}
+            session, arguments.audience(audience), lifetime_s=lifetime_s, client_id="browser", more=more
         )
         return minted if isinstance(minted, Refused) else minted[0]
 

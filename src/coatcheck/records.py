@@ -315,7 +315,7 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
 
         expires_at, issued_at, not_before: Calendar seconds.
 
-        kid: The key that signed it. all: every claim, as it stands in the token.
+        kid: The key that signed it. all: every claim, as it stands in the token, read-only.
     """
 
     sub: str

@@ -152,6 +152,8 @@ class Minting:
         }
         if session.auth_time is not None:
             claims["auth_time"] = session.auth_time
+        if session.amr:
+            claims["amr"] = session.amr
         return claims
 
     def _named(self, audience: Sequence[str]) -> Sequence[str]:
