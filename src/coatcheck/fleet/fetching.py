@@ -24,6 +24,7 @@ from joserfc.errors import JoseError
 
 from coatcheck.clock import Clock, SystemClock
 from coatcheck.errors import StoreUnavailable
+from coatcheck.fleet.verified import Verified
 from coatcheck.records import Claims, KeyRow, Reason, Refused
 from coatcheck.tokens import access_token, keys
 from coatcheck.tokens.keys import JWKS_CACHE_S, Key
@@ -47,9 +48,8 @@ class Jwks:
     def __init__(self, issuer: str, clock: Clock, *, size: int) -> None:
         self._issuer = issuer
         self._clock = clock
-        self._size = size
         self._keys: dict[str, Key] = {}
-        self._known: dict[bytes, Claims] = {}
+        self.known = Verified(size)
         self._wanted = asyncio.Event()
         self._elapsed = SystemClock().elapsed  # the network takes its own time, whatever clock a test gives us
         # No proxy from the environment, no cookies, no redirects: one request, one answer.
@@ -64,7 +64,7 @@ class Jwks:
         """
         found = await asyncio.to_thread(self._fetch)
         self._keys = found
-        self._known = {digest: claims for digest, claims in self._known.items() if claims.kid in found}
+        self.known.keep(found)
 
     def _fetch(self) -> dict[str, Key]:
         url = self._issuer.rstrip("/") + "/.well-known/jwks.json"
@@ -114,17 +114,16 @@ class Jwks:
             digest = sha256(token.encode("ascii")).digest()
         except (UnicodeEncodeError, AttributeError):
             return Refused(Reason.MALFORMED)
-        claims = self._known.get(digest)
-        if claims is None:
+        claims = self.known.get(digest)
+        # The key, too: another thread may have verified with it while it was being removed.
+        if claims is None or claims.kid not in self._keys:
             found = access_token.verify(token, self._keys.get, issuer=self._issuer)
             if isinstance(found, Refused):
                 if found.reason is Reason.UNKNOWN_KEY:
                     self._wanted.set()
                 return found
             claims = found
-            while len(self._known) >= self._size:
-                self._known.pop(next(iter(self._known)), None)
-            self._known[digest] = claims
+            self.known.add(digest, claims)
         reason = access_token.judge(claims, audience=audience, now=self._clock.now())
         return claims if reason is None else Refused(reason)
 
