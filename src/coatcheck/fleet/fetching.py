@@ -30,6 +30,7 @@ from joserfc.errors import JoseError
 
 from coatcheck.clock import Clock, SystemClock
 from coatcheck.errors import StoreUnavailable
+from coatcheck.fleet.verified import Verified
 from coatcheck.records import Claims, KeyRow, Reason, Refused
 from coatcheck.tokens import access_token, keys
 from coatcheck.tokens.keys import JWKS_CACHE_S, Key
@@ -48,9 +49,8 @@ class Jwks:
     def __init__(self, issuer: str, clock: Clock, *, size: int) -> None:
         self._issuer = issuer
         self._clock = clock
-        self._size = size
         self._keys: dict[str, Key] = {}
-        self._known: dict[bytes, tuple[Key, Claims]] = {}
+        self.known = Verified(size)
         self._wanted = asyncio.Event()
         self._elapsed = SystemClock().elapsed  # the network takes its own time, whatever clock a test gives us
 
@@ -67,7 +67,7 @@ class Jwks:
             if kid in found and found[kid].row == key.row:
                 found[kid] = key
         self._keys = found
-        self._known = {digest: known for digest, known in self._known.items() if found.get(known[0].kid) is known[0]}
+        self.known.keep({kid for kid, key in found.items() if before.get(kid) is key})
 
     def _fetch(self) -> dict[str, Key]:
         url = self._issuer.rstrip("/") + "/.well-known/jwks.json"
@@ -132,17 +132,17 @@ class Jwks:
         except (UnicodeEncodeError, AttributeError):
             return Refused(Reason.MALFORMED)
         keys = self._keys
-        key, claims = self._known.get(digest, (None, None))
-        if claims is None or key is None or keys.get(key.kid) is not key:
+        claims = self.known.get(digest)
+        if claims is None or claims.kid not in keys:
             found = access_token.verify(token, keys.get, issuer=self._issuer)
             if isinstance(found, Refused):
                 if found.reason is Reason.UNKNOWN_KEY:
                     self._wanted.set()
                 return found
             claims = found
-            while len(self._known) >= self._size:
-                self._known.pop(next(iter(self._known)), None)
-            self._known[digest] = keys[claims.kid], claims
+            self.known.add(digest, claims)
+            if keys is not self._keys:
+                self.known.keep(())  # other keys came meanwhile: this may be the work of one that is gone
         reason = access_token.judge(claims, audience=audience, now=self._clock.now())
         return claims if reason is None else Refused(reason)
 
