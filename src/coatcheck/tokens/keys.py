@@ -86,8 +86,8 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.model.verify(message, signature, self.public))
 
 
-def generate(alg: Algorithm, *, seal: bytes, epoch: int, now: int, signs_from: int) -> KeyRow:
-    """Return a fresh key, its private half sealed with *seal* (32 bytes)."""
+def generate(alg: Algorithm, *, seal: bytes, seal_id: str, epoch: int, now: int, signs_from: int) -> KeyRow:
+    """Return a fresh key, its private half sealed with *seal* (32 bytes), which the secret *seal_id* gives."""
     kind: Any = ECKey if alg == "ES256" else OKPKey
     key = kind.generate_key("P-256" if alg == "ES256" else "Ed25519", private=True)
     kid = secrets.token_urlsafe(12)
@@ -103,6 +103,7 @@ def generate(alg: Algorithm, *, seal: bytes, epoch: int, now: int, signs_from: i
         epoch=epoch,
         published_at=now,
         signs_from=signs_from,
+        seal_id=seal_id,
     )
 
 
