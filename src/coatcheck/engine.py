@@ -136,8 +136,8 @@ class Coatcheck:
         Open the store and start the upkeep.
 
         Raises:
-            ConfigError: The secret is unusable. StoreUnusable: the store must not be used. StoreUnavailable: it does
-                not answer.
+            ConfigError: The secret is unusable, opens none of the signing keys, or was declared lost. StoreUnusable:
+                the store must not be used. StoreUnavailable: it does not answer.
         """
         if self._fault is None:
             raise ConfigError("engine", "is open already", "open one engine per application")
@@ -164,9 +164,10 @@ class Coatcheck:
         _engines.add(self)
 
     async def _open_tokens(self, issuer: str) -> Tokens:
-        minting, verifying = self._memory.hold_tokens(issuer, self._secret.keys("signing keys 1"))
         ids = [key.hex()[:16] for key in self._secret.keys("refresh key ids 1")]
+        seals = dict(zip(ids, self._secret.keys("signing keys 1"), strict=True))
         keys = dict(zip(ids, self._secret.keys("refresh 1"), strict=True))
+        minting, verifying = self._memory.hold_tokens(issuer, seals)
         tokens = Tokens(self._store, minting, verifying, clock=self._clock, stamp=self._stamp)
         tokens.refreshing.start(keys, self._memory.ask_sid, self._end_for)
         await tokens.open()
@@ -641,13 +642,23 @@ class Coatcheck:
         return self._with_tokens().key_states()
 
     async def rotate_keys(self) -> str:
-        """Make a key that signs from now on, here and everywhere; return its ``kid``. What is signed stays valid."""
+        """
+        Make a key that signs from now on, here and everywhere; return its ``kid``. What is signed stays valid.
+
+        Raises:
+            ConfigError: The secret was declared lost since this engine was opened.
+        """
         kid = await self._with_tokens().rotate()
         await self._in_force(await self._head())
         return kid
 
     async def revoke_key(self, kid: str) -> Receipt:
-        """Accept nothing more that this key has signed, here and everywhere. Another takes its place."""
+        """
+        Accept nothing more that this key has signed, here and everywhere. Another takes its place.
+
+        Raises:
+            ConfigError: As :meth:`rotate_keys`, when another would have to take its place. The key stays.
+        """
         position = await self._with_tokens().revoke(arguments.kid(kid))
         log.warning("signing key revoked", extra={"kid": kid})
         return await self._in_force(position)
@@ -656,16 +667,16 @@ class Coatcheck:
         """
         Remove every signing key and every refresh token: their secret is lost, or in the wrong hands.
 
-        Sessions and their cookies stay. On an engine without an issuer, since one with it refuses a wrong secret; the
-        next engine with an issuer makes new keys. Returns how many families of refresh tokens ended.
+        Every secret that was in use on this store is declared lost, for ever: engines that are open make nothing with
+        it any more (``unsure``), and none opens with it. Sessions and their cookies stay. Call it on an engine without
+        an issuer, since one with it refuses a wrong secret; the next engine with an issuer, and a new secret, makes new
+        keys. Returns how many families of refresh tokens ended.
         """
         self._check_open()
-        for row in await self._store.keys():
-            await self._store.drop_key(row.kid, stamp=self._stamp())
-        log.warning("signing keys and refresh tokens reset")
-        families = await self._store.drop_families()
-        await self._in_force(await self._head())
-        return families
+        done = await self._store.reset_keys(stamp=self._stamp())
+        log.warning("signing keys and refresh tokens reset; every secret that was in use is declared lost")
+        await self._in_force(done.position)
+        return done.families
 
     def _with_tokens(self) -> Tokens:
         self._check_open()

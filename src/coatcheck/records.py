@@ -265,6 +265,8 @@ class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
         public: The public half, JWK as JSON. sealed: the private half, encrypted under the secret.
 
         epoch: Of the log. published_at, signs_from: calendar seconds.
+
+        seal_id: Which value of the secret seals it; empty where that is not known.
     """
 
     kid: str
@@ -275,6 +277,7 @@ class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
     published_at: int
     signs_from: int
     number: int = 0
+    seal_id: str = ""
 
 
 class Family(msgspec.Struct, frozen=True, kw_only=True):

@@ -378,7 +378,7 @@ async def test_a_session_ended_while_a_family_is_issued(auth, started, monkeypat
 
     monkeypatch.setattr(auth._store, "add_family", late)
     assert await auth.issue_refresh(started.session, client_id="cli", audience="x") == Refused(Reason.REVOKED)
-    assert await auth._store.drop_families() == 0
+    assert await auth.reset_keys() == 0
 
 
 # --- failures in the middle ---

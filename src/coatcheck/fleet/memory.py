@@ -15,7 +15,7 @@ Rules of this module:
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 
 from coatcheck.clock import Clock
 from coatcheck.decide import lifetime
@@ -62,7 +62,7 @@ class Memory:
         self._unstored = Unstored(store)
         self._watch = trust_in(store, Knowledge(self._cache, self._unstored, clock), clock)
 
-    def hold_tokens(self, issuer: str, seals: Sequence[bytes]) -> tuple[Minting, Verifying]:
+    def hold_tokens(self, issuer: str, seals: Mapping[str, bytes]) -> tuple[Minting, Verifying]:
         """From the next :meth:`start` on keep what access tokens need; return what works with it."""
         policy = self._policy
         keyring = Keyring(self._store, seals=seals, alg=policy.signing)

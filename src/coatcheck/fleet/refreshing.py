@@ -82,7 +82,8 @@ class Refreshing:
             expires_at=session.expires_at,
         )
         if not await self._store.add_family(family):
-            return Refused(Reason.REVOKED)
+            # Its session has ended; or else the secret was declared lost meanwhile, which is no fault of the session.
+            return Refused(Reason.UNSURE if await self._store.is_lost(key_id) else Reason.REVOKED)
         return self._pair(minted, refresh_token.make(key, family.id, 1, family.nonce))
 
     async def sid_of(self, token: str, *, client_id: str) -> str | Refused:
