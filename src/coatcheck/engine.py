@@ -80,7 +80,9 @@ class Coatcheck:
         issuer: The https URL that names this service in tokens. Not needed for sessions alone.
 
         secret: One or more base64url values of at least 32 bytes; the first writes, all read. Left out:
-            ``COATCHECK_SECRET``, ``COATCHECK_SECRET_FILE``, else a 0600 file beside the SQLite file, else random.
+            ``COATCHECK_SECRET``, ``COATCHECK_SECRET_FILE``, else a 0600 file beside the SQLite file; for a store behind
+            a network a 0600 file of this account, so give one when several machines share the store; for memory://
+            random.
 
         clock: For tests: :class:`coatcheck.testing.ManualClock`.
 
@@ -199,6 +201,9 @@ class Coatcheck:
             abandon()
 
     def _own_secret(self) -> RootSecret:
+        if not self._store.is_embedded:
+            log.warning("no secret is given; one for this account is used, and other machines cannot know it")
+            return RootSecret.of_account(self._store.identity)
         path = getattr(self._store, "path", None)
         return RootSecret.random() if path is None else RootSecret.beside(path.with_name(path.name + "-secret"))
 

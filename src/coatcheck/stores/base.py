@@ -326,6 +326,10 @@ class FleetStore(ChangeFeed, Store, Protocol):
     @property
     def is_embedded(self) -> Literal[False]: ...
 
+    @property
+    def identity(self) -> str:
+        """A name for what the URL leads to (host, database, schema), without user and password; known before opening."""
+
 
 class EmbeddedStore(Store, Protocol):
     """A store inside this process. Its reader asks before every check whether anything changed: it needs no lease."""
