@@ -328,7 +328,7 @@ class FleetStore(ChangeFeed, Store, Protocol):
 
     @property
     def identity(self) -> str:
-        """A name for what the URL leads to (host, database, schema), without user and password; known before opening."""
+        """What the URL leads to (host, database, schema), without user and password; known before it is open."""
 
 
 class EmbeddedStore(Store, Protocol):
