@@ -28,6 +28,7 @@ from coatcheck.decide import begin
 from coatcheck.errors import CoatcheckError, ConfigError, Forked, InvalidInput, NotOpen
 from coatcheck.fleet.knowledge import FROM_THE_END
 from coatcheck.fleet.memory import Memory
+from coatcheck.fleet.timed import timed
 from coatcheck.fleet.tokens import Tokens
 from coatcheck.http import cookie
 from coatcheck.policy import EVERYDAY, Policy, check_issuer
@@ -35,7 +36,9 @@ from coatcheck.records import (
     Claims,
     Device,
     Digest,
+    Figures,
     Kind,
+    Nodes,
     Reason,
     Receipt,
     Record,
@@ -86,6 +89,8 @@ class Coatcheck:
 
         clock: For tests: :class:`coatcheck.testing.ManualClock`.
 
+        on_store_call: Called with the name of each call of the store, and how many seconds it took.
+
     Raises:
         ConfigError: A setting is wrong.
     """
@@ -98,6 +103,7 @@ class Coatcheck:
         issuer: str | None = None,
         secret: str | Iterable[str] | None = None,
         clock: Clock | None = None,
+        on_store_call: Callable[[str, float], None] | None = None,
     ) -> None:
         if not isinstance(policy, Policy):
             raise ConfigError("policy", f"is {type(policy).__name__}", "give a Policy, such as coatcheck.CAREFUL")
@@ -106,8 +112,11 @@ class Coatcheck:
         self.policy = policy
         self.issuer = issuer
         self._store = from_url(store)
+        if on_store_call is not None:
+            self._store = timed(self._store, on_store_call)
         self._clock: Clock = SystemClock() if clock is None else clock
         self._given_secret = None if secret is None else RootSecret.parse(secret, setting="secret")
+        self._machine = SystemClock()
         self._fault: CoatcheckError | None = None
         self._memory = Memory(self._store, self._clock, policy)
         self._tokens: Tokens | None = None
@@ -720,6 +729,30 @@ class Coatcheck:
         """Return the keys that the secret gives for one use; for the adapters (:meth:`RootSecret.keys`)."""
         self._check_open()
         return self._secret.keys(label)
+
+    # --- seen from outside ---
+
+    async def fleet(self) -> Nodes:
+        """Return who answers from memory, and how far each has come; on an embedded store those on the feed."""
+        self._check_open()
+        return await self._store.nodes()
+
+    async def clock_skew(self) -> float:
+        """Return by how many seconds the store's calendar is ahead of this machine's. No lease depends on either."""
+        self._check_open()
+        before = self._machine.wall()
+        theirs = await self._store.wall()
+        return 0.0 if theirs is None else theirs - (before + self._machine.wall()) / 2
+
+    def figures(self) -> Figures:
+        """Return what was counted since the engine was opened."""
+        memory = self._memory
+        return Figures(warm=memory.warm, asked=dict(memory.asked), cached=len(memory), lapses=memory.lapses)
+
+    def on_wait(self, hear: Callable[[float], None]) -> None:
+        """Call *hear* with how long each change waited to be in force everywhere, seconds. From the opening on."""
+        self._check_open()
+        self._memory.barrier.on_wait = hear
 
     # --- upkeep ---
 

@@ -241,6 +241,23 @@ class Nodes(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[Node, ...] = ()
 
 
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What one engine has counted since it was opened.
+
+    Attributes:
+        warm: Checks answered from memory. asked: those that went to the store, by what came of it: ``accepted``, or the
+            reason of the refusal.
+
+        cached: Sessions in memory. lapses: how often the lease had run out when memory was asked.
+    """
+
+    warm: int
+    asked: dict[str, int]
+    cached: int
+    lapses: int
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A session as a store keeps it: under the digest of its token, with its data as JSON bytes."""
 

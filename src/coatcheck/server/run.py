@@ -57,11 +57,17 @@ async def _serve(
     settings: Settings, listening: socket.socket, metrics_at: socket.socket | None, door_at: socket.socket | None
 ) -> int:
     origins = settings.origins(listening.getsockname()[1])
-    auth = Coatcheck(settings.store, policy=policy_for(settings.policy, origins), issuer=origins[0])
-    site = Site(auth, database.from_url(settings.database))
     metrics = Metrics()
+    auth = Coatcheck(
+        settings.store,
+        policy=policy_for(settings.policy, origins),
+        issuer=origins[0],
+        on_store_call=None if metrics_at is None else metrics.store_called,
+    )
+    site = Site(auth, database.from_url(settings.database))
     # Opened here and not by the application: what is wrong is then one line at the terminal, before anybody is served.
     async with site.lifespan():
+        metrics.follow(auth)
         app = build_app(
             site,
             https=origins[0].startswith("https://"),

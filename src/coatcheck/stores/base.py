@@ -298,6 +298,9 @@ class Store(Protocol):
     async def drop_node(self, node: str, *, beat: int) -> bool:
         """Remove the row if its counter is still *beat*, in one step; False otherwise."""
 
+    async def wall(self) -> float | None:
+        """Return the store's own calendar, seconds, for people to look at; None where it is this machine's."""
+
 
 class ChangeFeed(Protocol):
     """What a node needs to hold a lease: see :class:`Store` for what the methods promise."""

@@ -294,6 +294,9 @@ class MemoryStore:
         del self._nodes[node]
         return True
 
+    async def wall(self) -> None:
+        return None
+
     def _is_over(self, family: Family, now: int) -> bool:
         return now >= family.expires_at or family.sid not in self._rows
 

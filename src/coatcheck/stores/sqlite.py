@@ -315,6 +315,9 @@ class SQLiteStore:
     async def drop_node(self, node: str, *, beat: int) -> bool:
         return await self._submit(self._steps.drop_node, node, beat)
 
+    async def wall(self) -> None:
+        return None
+
     # --- writing ---
 
     async def create(
