@@ -19,6 +19,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Literal
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -79,15 +80,22 @@ async def _serve(
         with _certificate(settings, config, site.clock.now()):
             server = uvicorn.Server(config)
             await _introduce(site, origins[0], metrics_at, door_at)
-            door = build_front_door(site, audiences=audiences(settings.upstreams), sign_in_url=f"{origins[0]}/sign-in")
-            async with _beside(_config(metrics.app()), metrics_at), _beside(_config(door), door_at):
+            door = build_front_door(
+                site,
+                audiences=audiences(settings.upstreams),
+                sign_in_url=f"{origins[0]}/sign-in",
+                proxy=settings.proxy,
+            )
+            # A proxy may ask with the Upgrade of a handshake: a question like any other, and not ours to upgrade.
+            async with _beside(_config(metrics.app()), metrics_at), _beside(_config(door, ws="none"), door_at):
                 await server.serve(sockets=[listening])
     return 0 if server.started else 1
 
 
-def _config(app: ASGIApp) -> uvicorn.Config:
+def _config(app: ASGIApp, *, ws: Literal["auto", "none"] = "auto") -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        ws=ws,
         lifespan="off",
         log_level="warning",
         # Whoever wants the client's address from a proxy names the proxy: --trusted-proxy.
