@@ -119,6 +119,10 @@ MIGRATIONS = (
 
     ALTER TABLE keys ADD COLUMN seal_id TEXT NOT NULL DEFAULT '';  -- which of them seals it; empty: not known
     """,
+    """
+    -- Whether the session was begun for this client alone. Not known of those that are there, so it is not assumed.
+    ALTER TABLE families ADD COLUMN owns_session INTEGER NOT NULL DEFAULT 0;
+    """,
 )
 
 
