@@ -1,15 +1,14 @@
 """Tokens over HTTP: clients, JWKS, OAuth endpoints, and the ways in which tokens end."""
 
-import asyncio
 import base64
 
 import httpx
 import jwt as pyjwt
 import pytest
 from authlib.integrations.httpx_client import AsyncOAuth2Client
+from tests.server.commands import command, restored
 
 from coatcheck import Claims, Verifier
-from coatcheck.cli import main
 from coatcheck.server.app import build_app
 
 ORIGIN = "https://auth.example.com"
@@ -227,19 +226,6 @@ async def test_a_page_gets_access_tokens_only_for_registered_audiences(people, e
     for audience in ("billing", "nothing"):
         refused = await maria.post("/api/token", json={"audience": audience})
         assert refused.status_code == 403 and refused.json()["code"] == "wrong_audience"
-
-
-async def command(site, *argv):
-    """Run the command on the server's files, as somebody on its machine would."""
-    url = f"sqlite:///{site.database._name}"
-    done = await asyncio.to_thread(main, [*argv, "--store", url, "--database", url])
-    assert done == 0
-
-
-async def restored(site):
-    backup = f"{site.database._name}.backup"
-    await command(site, "backup", backup)
-    await command(site, "restore", backup, "--yes")
 
 
 ENDS = {
