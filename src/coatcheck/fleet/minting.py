@@ -22,8 +22,8 @@ from coatcheck.errors import InvalidInput
 from coatcheck.fleet.cache import Cache
 from coatcheck.fleet.keyring import Keyring
 from coatcheck.fleet.revoked import Revoked
+from coatcheck.fleet.trust import Trust
 from coatcheck.fleet.verified import Verified
-from coatcheck.fleet.watch import Watch
 from coatcheck.policy import Policy
 from coatcheck.records import Claims, Reason, Refused, Session
 from coatcheck.tokens import access_token, base64url
@@ -40,10 +40,10 @@ class Verifying:
         size: Verified tokens to remember; the oldest goes first, and costs a signature check when it comes back.
     """
 
-    def __init__(self, watch: Watch, keyring: Keyring, clock: Clock, *, issuer: str, size: int) -> None:
+    def __init__(self, watch: Trust, keyring: Keyring, clock: Clock, *, issuer: str, size: int) -> None:
         self.watch = watch
-        self.keyring = watch.keyring = keyring
-        self.revoked = watch.revoked = Revoked()
+        self.keyring = watch.knowledge.keyring = keyring
+        self.revoked = watch.knowledge.revoked = Revoked()
         self._elapsed = clock.elapsed
         self._issuer = issuer
         self.known = Verified(size)
@@ -148,6 +148,8 @@ class Minting:
         claims["ver"] = session.version
         if session.auth_time is not None:
             claims["auth_time"] = session.auth_time
+        if session.amr:
+            claims["amr"] = session.amr
         return claims
 
     def _named(self, audience: Sequence[str]) -> Sequence[str]:

@@ -24,17 +24,18 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import apsw
 
 from coatcheck.errors import CoatcheckError, Forked, NotOpen, StoreUnavailable
-from coatcheck.records import Change, Digest, Ended, Family, KeyRow, Kind, Reason, Record, Session, Tail
+from coatcheck.records import Change, Digest, Ended, Family, KeyRow, Kind, Node, Nodes, Reason, Record, Session, Tail
 from coatcheck.stores import _sqlite_file as file
 from coatcheck.stores import _sqlite_here as here
 from coatcheck.stores._sqlite_pulse import Pulse
 from coatcheck.stores._sqlite_steps import (
     FAMILY,
+    IS_LOST,
     KEY,
     LIVE,
     LIVE_SESSION,
@@ -47,7 +48,7 @@ from coatcheck.stores._sqlite_steps import (
     session_of,
 )
 from coatcheck.stores._sqlite_writer import GroupWriter
-from coatcheck.stores.base import Moved, Place, Seen, Stamp
+from coatcheck.stores.base import Moved, Place, Reset, Seen, Stamp
 
 T = TypeVar("T")
 _RETRY_S = 0.002
@@ -65,6 +66,8 @@ class SQLiteStore:
 
         vfs: A SQLite VFS to use, for tests that watch or break the disk.
     """
+
+    is_embedded: Literal[True] = True
 
     def __init__(self, name: str, *, group: int = 256, vfs: str | None = None) -> None:
         self._name = name
@@ -271,14 +274,49 @@ class SQLiteStore:
     async def drop_key(self, kid: str, *, stamp: Stamp) -> int:
         return await self._submit(self._steps.drop_key, kid, stamp)
 
+    async def admit_secret(self, ident: str, *, newest: str | None) -> bool:
+        return await self._submit(self._steps.admit_secret, ident, newest)
+
+    async def is_lost(self, ident: str) -> bool:
+        return bool(await self._patiently(lambda: self._read.execute(IS_LOST, (ident,)).get))
+
+    async def reset_keys(self, *, stamp: Stamp) -> Reset:
+        return await self._submit(self._steps.reset_keys, stamp)
+
     async def add_family(self, family: Family) -> bool:
         return await self._submit(self._steps.add_family, family)
 
     async def rotate_family(self, ident: bytes, *, generation: int, now: int) -> bool:
         return await self._submit(self._steps.rotate_family, ident, generation, now)
 
-    async def drop_families(self) -> int:
-        return await self._submit(self._steps.drop_families)
+    # --- nodes ---
+
+    async def join(self, node: str, *, label: str) -> float:
+        return await self._submit(self._steps.join, node, label)
+
+    async def beat(self, node: str, *, beat: int, applied: int, epoch: int) -> Tail | None:
+        return await self.tail(applied) if await self._submit(self._steps.beat, node, beat, applied, epoch) else None
+
+    async def leave(self, node: str) -> None:
+        await self._submit(self._steps.leave, node)
+
+    async def nodes(self) -> Nodes:
+        select = """SELECT meta.epoch, head, lease_s, id, label, beat, applied, nodes.epoch
+                    FROM meta LEFT JOIN nodes ORDER BY id"""
+        rows: list[Any] = await self._patiently(lambda: self._read.execute(select).fetchall())
+        nodes = tuple(
+            Node(id=ident, label=label, beat=beat, applied=applied, epoch=epoch)
+            for _, _, _, ident, label, beat, applied, epoch in rows
+            if ident is not None
+        )
+        epoch, head, lease_s = rows[0][:3]
+        return Nodes(epoch=epoch, head=head, lease_s=lease_s, rows=nodes)
+
+    async def drop_node(self, node: str, *, beat: int) -> bool:
+        return await self._submit(self._steps.drop_node, node, beat)
+
+    async def wall(self) -> None:
+        return None
 
     # --- writing ---
 

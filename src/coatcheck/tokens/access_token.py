@@ -23,6 +23,7 @@ from coatcheck.errors import InvalidInput
 from coatcheck.records import Claims, Reason, Refused
 from coatcheck.tokens import base64url
 from coatcheck.tokens.keys import LEEWAY_S, TYPE, Key
+from coatcheck.values import frozen
 
 _TYPES = (TYPE, f"application/{TYPE}")
 LONGEST = 8 * 1024
@@ -120,7 +121,7 @@ def verify(token: str, key_of: Callable[[str], Key | None], *, issuer: str) -> C
     if header.alg != key.row.alg or not key.is_signed(f"{header_text}.{body_text}".encode("ascii"), signature):
         return _BAD_SIGNATURE
     try:
-        body = _bodies.decode(raw_body)
+        body = frozen(_bodies.decode(raw_body))  # many requests share it while the token is remembered
     except _UNREADABLE:
         return _MALFORMED
     if body.get("iss") != issuer:

@@ -116,8 +116,8 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.model.verify(message, signature, self.public))
 
 
-def generate(alg: Algorithm, *, seal: bytes, epoch: int, now: int, signs_from: int) -> KeyRow:
-    """Return a fresh key, its private half sealed with *seal* (32 bytes)."""
+def generate(alg: Algorithm, *, seal: bytes, seal_id: str, epoch: int, now: int, signs_from: int) -> KeyRow:
+    """Return a fresh key, its private half sealed with *seal* (32 bytes), which the secret *seal_id* gives."""
     key = _KINDS[alg].generate_key("P-256" if alg == "ES256" else "Ed25519", private=True)
     kid = secrets.token_urlsafe(12)
     private = json.dumps(key.as_dict(private=True), sort_keys=True).encode()
@@ -132,6 +132,7 @@ def generate(alg: Algorithm, *, seal: bytes, epoch: int, now: int, signs_from: i
         epoch=epoch,
         published_at=now,
         signs_from=signs_from,
+        seal_id=seal_id,
     )
 
 
