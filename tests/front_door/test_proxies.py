@@ -162,6 +162,15 @@ def test_the_door_itself_is_not_public(behind, cookie):
         else:
             assert url == behind.public[answer.json()["application"]]
     assert behind.web.get(behind.door, headers=said).status_code == 200
+    # Some proxies ask with the handshake's own headers: a question like any other.
+    shake = {
+        "connection": "upgrade",
+        "upgrade": "websocket",
+        "sec-websocket-key": "x" * 24,
+        "sec-websocket-version": "13",
+    }
+    for origin, status in ((behind.public["orders"], 200), ("https://evil.example", 403)):
+        assert behind.web.get(behind.door, headers=said | shake | {"origin": origin}).status_code == status
     assert behind.web.get(behind.door).status_code == 403
 
 
