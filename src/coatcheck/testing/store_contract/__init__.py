@@ -1,0 +1,24 @@
+"""
+The store contract as tests: inherit :class:`StoreContract`, and your store is tested like ours. Floor 5; may import:
+floors 0 to 4.
+"""
+
+from __future__ import annotations
+
+from coatcheck.testing.store_contract.ending import Ending
+from coatcheck.testing.store_contract.families import Families
+from coatcheck.testing.store_contract.keys import Keys
+from coatcheck.testing.store_contract.log import Log
+from coatcheck.testing.store_contract.making import make_digest, make_family, make_key, make_record, make_stamp
+from coatcheck.testing.store_contract.nodes import NodeRows
+from coatcheck.testing.store_contract.sessions import Sessions
+
+__all__ = ["StoreContract", "make_digest", "make_family", "make_key", "make_record", "make_stamp"]
+
+
+class StoreContract(Sessions, Ending, Log, Keys, Families, NodeRows):
+    """
+    What every store promises (:mod:`coatcheck.stores.base`), as tests for pytest.
+
+    A subclass gives :meth:`make_store`; each test gets a fresh, open store, closed at its end.
+    """
