@@ -4,17 +4,17 @@ import pytest
 
 from coatcheck.stores.memory import MemoryStore
 from coatcheck.stores.sqlite import SQLiteStore
-from coatcheck.testing import StoreContract
+from coatcheck.testing import EmbeddedStoreContract
 
 
-class TestMemoryStore(StoreContract):
+class TestMemoryStore(EmbeddedStoreContract):
     """The reference implementation."""
 
     def make_store(self):
         return MemoryStore()
 
 
-class TestSQLiteStore(StoreContract):
+class TestSQLiteStore(EmbeddedStoreContract):
     """One file, several processes."""
 
     @pytest.fixture(autouse=True)

@@ -24,7 +24,7 @@ A store keeps; it decides nothing. Every store makes these promises, and
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import msgspec
 
@@ -82,7 +82,14 @@ MOVED = Moved()
 
 
 class Store(Protocol):
-    """Where sessions are kept. Methods return the position of the last change they appended where they append one."""
+    """
+    Where sessions are kept. Methods return the position of the last change they appended where they append one.
+
+    Attributes:
+        is_embedded: Whether it is an :class:`EmbeddedStore`; otherwise it is a :class:`FleetStore`.
+    """
+
+    is_embedded: ClassVar[bool]
 
     async def open(self) -> None:
         """

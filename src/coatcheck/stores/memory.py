@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from msgspec.structs import replace
 
@@ -40,6 +40,8 @@ from coatcheck.values import decode, decode_frozen, fitted, merged
 
 class MemoryStore:
     """See :class:`coatcheck.stores.base.EmbeddedStore`."""
+
+    is_embedded: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._pulse = [0]

@@ -24,7 +24,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import apsw
 
@@ -54,6 +54,8 @@ class SQLiteStore:
 
         vfs: A SQLite VFS to use, for tests that watch or break the disk.
     """
+
+    is_embedded: ClassVar[bool] = True
 
     def __init__(self, name: str, *, group: int = 256, vfs: str | None = None) -> None:
         self._name = name

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from msgspec.structs import replace
 
 from coatcheck.records import Ended, Kind, Reason, Record
-from coatcheck.stores.base import MOVED, EmbeddedStore, Seen
+from coatcheck.stores.base import MOVED, Seen, Store
 from coatcheck.testing.store_contract.making import make_digest, make_record, make_stamp
 from coatcheck.testing.store_contract.playing import Playing
 
@@ -18,7 +18,7 @@ class Ending(Playing):
     def test_ended_is_remembered_for_a_while(self) -> None:
         """The reason outlives the session until its time has come; then the token is merely unknown."""
 
-        async def story(store: EmbeddedStore) -> None:
+        async def story(store: Store) -> None:
             await self.put(store, "a")
             await store.end("a", of=None, kind=Kind.REVOKED, note="lost phone", stamp=make_stamp(5, keep_s=10))
             assert await store.load(make_digest("a")) == Ended(Reason.REVOKED)
@@ -33,7 +33,7 @@ class Ending(Playing):
     def test_ending_again_appends_again(self) -> None:
         """Ending what is ended, or was never there, gives a position to wait for: an earlier call may still wait."""
 
-        async def story(store: EmbeddedStore) -> None:
+        async def story(store: Store) -> None:
             await self.put(store, "a")
             ends = [
                 await store.end(sid, of=of, kind=Kind.REVOKED, note="", stamp=make_stamp())
@@ -46,7 +46,7 @@ class Ending(Playing):
     def test_only_the_owner_ends(self) -> None:
         """With *of*, another subject's session stays, and so does one that never was; nothing is announced."""
 
-        async def story(store: EmbeddedStore) -> None:
+        async def story(store: Store) -> None:
             await self.put(store, "a")
             await self.put(store, "cart", sub=None)
             for sid in ("a", "cart", "never"):
@@ -59,7 +59,7 @@ class Ending(Playing):
     def test_renew_cannot_bring_back(self) -> None:
         """A slow renewal of a session that was ended, renewed or changed meanwhile writes nothing."""
 
-        async def story(store: EmbeddedStore) -> None:
+        async def story(store: Store) -> None:
             await self.put(store, "ended", "renewed", "changed", sub="x")
             await store.end("ended", of=None, kind=Kind.REVOKED, note="", stamp=make_stamp())
             first = replace(make_record("renewed", sub="x", version=2), digest=make_digest("first"))
@@ -78,7 +78,7 @@ class Ending(Playing):
     def test_no_write_brings_back_what_was_ended(self) -> None:
         """Data, claims and activity of an ended session go nowhere."""
 
-        async def story(store: EmbeddedStore) -> None:
+        async def story(store: Store) -> None:
             await self.put(store, "a")
             await store.end("a", of=None, kind=Kind.REVOKED, note="", stamp=make_stamp())
             assert await store.change_data("a", {"k": 1}, [], limit=99, stamp=make_stamp()) is None
@@ -92,7 +92,7 @@ class Ending(Playing):
     def test_the_oldest_session_makes_room(self) -> None:
         """At one more than allowed the oldest is ended and announced; other subjects do not count."""
 
-        async def story(store: EmbeddedStore) -> None:
+        async def story(store: Store) -> None:
             await self.put(store, "a", "b")
             await self.put(store, "x", sub="bob")
             await self.put(store, "c", most=2)
@@ -106,7 +106,7 @@ class Ending(Playing):
     def test_sign_in_against_a_moved_generation_adds_nothing(self) -> None:
         """Ending a subject's sessions, changing the claims, or ending everyone's: a sign-in under way is refused."""
 
-        async def story(store: EmbeddedStore) -> None:
+        async def story(store: Store) -> None:
             async def late(sub: str, generation: int) -> object:
                 return await store.create(
                     make_record(f"{sub}{generation}", sub=sub), generation=generation, most=9, stamp=make_stamp()
@@ -130,7 +130,7 @@ class Ending(Playing):
     def test_a_subjects_end_keeps_one(self) -> None:
         """*keep* stays, the others end, and *keep* saves nobody else's session."""
 
-        async def story(store: EmbeddedStore) -> None:
+        async def story(store: Store) -> None:
             await self.put(store, "a", "b", "c")
             await self.put(store, "x", sub="bob")
             await store.end_subject("maria", keep="b", note="", stamp=make_stamp())
@@ -144,7 +144,7 @@ class Ending(Playing):
     def test_everyones_end(self) -> None:
         """Nothing from before opens anything, whatever is swept; what begins afterwards lives."""
 
-        async def story(store: EmbeddedStore) -> None:
+        async def story(store: Store) -> None:
             await self.put(store, "a", "b")
             await store.end_everyone(note="", stamp=make_stamp())
             for name in ("a", "b"):

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from coatcheck.records import Kind
-from coatcheck.stores.base import EmbeddedStore
+from coatcheck.stores.base import Store
 from coatcheck.testing.store_contract.making import make_digest, make_family, make_record, make_stamp
 from coatcheck.testing.store_contract.playing import Playing
 
@@ -20,7 +20,7 @@ class Families(Playing):
     def test_a_family_comes_out_as_it_went_in(self) -> None:
         """Every field is read back; nothing is announced, since memory holds no families."""
 
-        async def story(store: EmbeddedStore) -> None:
+        async def story(store: Store) -> None:
             await self.put(store, "a")
             family = make_family("f", "a")
             assert await store.family(family.id) is None
@@ -34,7 +34,7 @@ class Families(Playing):
     def test_a_family_needs_a_live_session(self) -> None:
         """One that never was, was ended alone, with its subject's, or with everyone's, gets none."""
 
-        async def story(store: EmbeddedStore) -> None:
+        async def story(store: Store) -> None:
             assert not await store.add_family(make_family("f", "never"))
             await self.put(store, "a", "b", "c")
             await store.end("a", of=None, kind=Kind.REVOKED, note="", stamp=make_stamp())
@@ -51,7 +51,7 @@ class Families(Playing):
     def test_of_many_rotations_one_happens(self) -> None:
         """Ten at once from one generation: one is done. Another generation, or another family: nothing is written."""
 
-        async def story(store: EmbeddedStore) -> None:
+        async def story(store: Store) -> None:
             await self.put(store, "a")
             family = make_family("f", "a")
             await store.add_family(family)
@@ -69,7 +69,7 @@ class Families(Playing):
     def test_families_end_with_their_session(self) -> None:
         """Whatever ends it: they are not found, and do not rotate, before any sweep."""
 
-        async def story(store: EmbeddedStore) -> None:
+        async def story(store: Store) -> None:
             await self.put(store, "a", "b", "c", "d")
             families = {name: make_family(name, name) for name in ("a", "b", "c", "d")}
             for family in families.values():
@@ -91,7 +91,7 @@ class Families(Playing):
     def test_a_renewed_session_keeps_its_families(self) -> None:
         """It is the same session under a new token."""
 
-        async def story(store: EmbeddedStore) -> None:
+        async def story(store: Store) -> None:
             await self.put(store, "a")
             await store.add_family(make_family("f", "a"))
             renewed = replace(make_record("a", version=2), digest=make_digest("a2"))
@@ -103,7 +103,7 @@ class Families(Playing):
     def test_all_families_are_dropped_at_once(self) -> None:
         """Their number is told, and the sessions stay."""
 
-        async def story(store: EmbeddedStore) -> None:
+        async def story(store: Store) -> None:
             await self.put(store, "a", "b")
             for name in ("a", "b"):
                 await store.add_family(make_family(name, name))
@@ -117,7 +117,7 @@ class Families(Playing):
     def test_families_are_swept_at_their_end(self) -> None:
         """From the second they expire at, never before, and no more than asked at a time."""
 
-        async def story(store: EmbeddedStore) -> None:
+        async def story(store: Store) -> None:
             await self.put(store, "a", expires_at=2000, idle_s=2000)
             for n in range(3):
                 await store.add_family(make_family(f"f{n}", "a", expires_at=50))

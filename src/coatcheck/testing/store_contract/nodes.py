@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from coatcheck.records import Kind, Node
-from coatcheck.stores.base import EmbeddedStore
+from coatcheck.stores.base import Store
 from coatcheck.testing.store_contract.making import make_stamp
 from coatcheck.testing.store_contract.playing import Playing
 
@@ -14,7 +14,7 @@ class NodeRows(Playing):
     def test_a_node_is_what_it_said(self) -> None:
         """It joins knowing nothing; from then on its row says what its last beat said, and nothing else moves it."""
 
-        async def story(store: EmbeddedStore) -> None:
+        async def story(store: Store) -> None:
             assert (await store.nodes()).rows == ()
             assert await store.join("n1", label="host 1") > 0
             await store.end("x", of=None, kind=Kind.REVOKED, note="", stamp=make_stamp())
@@ -29,7 +29,7 @@ class NodeRows(Playing):
     def test_a_late_join_acknowledges_nothing(self) -> None:
         """A join that arrives again says 0, whatever the head is by then."""
 
-        async def story(store: EmbeddedStore) -> None:
+        async def story(store: Store) -> None:
             await store.join("n1", label="")
             await store.end("x", of=None, kind=Kind.REVOKED, note="", stamp=make_stamp())
             await store.beat("n1", beat=1, applied=1, epoch=1)
@@ -41,7 +41,7 @@ class NodeRows(Playing):
     def test_a_node_without_a_row_is_told(self) -> None:
         """Its beat brings nothing into being; it must join anew."""
 
-        async def story(store: EmbeddedStore) -> None:
+        async def story(store: Store) -> None:
             assert await store.beat("n1", beat=1, applied=0, epoch=0) is None
             assert (await store.nodes()).rows == ()
             await store.join("n1", label="")
@@ -54,7 +54,7 @@ class NodeRows(Playing):
     def test_a_row_is_dropped_only_while_it_stands_still(self) -> None:
         """One that moved since it was looked at stays."""
 
-        async def story(store: EmbeddedStore) -> None:
+        async def story(store: Store) -> None:
             for name in ("n1", "n2"):
                 await store.join(name, label="")
             await store.beat("n1", beat=1, applied=0, epoch=0)

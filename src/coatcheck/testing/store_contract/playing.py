@@ -6,18 +6,18 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from coatcheck.stores.base import EmbeddedStore
+from coatcheck.stores.base import Store
 from coatcheck.testing.store_contract.making import make_record, make_stamp
 
 
 class Playing:
     """What all parts of the contract stand on."""
 
-    def make_store(self) -> EmbeddedStore:
+    def make_store(self) -> Store:
         """Return a new, empty store."""
         raise NotImplementedError
 
-    def play(self, story: Callable[[EmbeddedStore], Awaitable[None]]) -> None:
+    def play(self, story: Callable[[Store], Awaitable[None]]) -> None:
         """Run the coroutine function *story* with a fresh store, in an event loop of its own."""
 
         async def whole() -> None:
@@ -30,12 +30,12 @@ class Playing:
 
         asyncio.run(whole())
 
-    async def put(self, store: EmbeddedStore, *names: str, most: int = 100, **fields: Any) -> None:
+    async def put(self, store: Store, *names: str, most: int = 100, **fields: Any) -> None:
         """Create one record for each name."""
         for name in names:
             await store.create(make_record(name, **fields), generation=None, most=most, stamp=make_stamp())
 
-    async def sweep_all(self, store: EmbeddedStore, *, now: int) -> None:
+    async def sweep_all(self, store: Store, *, now: int) -> None:
         """Sweep until nothing is left to sweep."""
         while await store.sweep(now=now, limit=2):
             pass

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from coatcheck.errors import AlreadyExists, InvalidInput
 from coatcheck.records import Ended, Reason, Record
-from coatcheck.stores.base import EmbeddedStore, Seen
+from coatcheck.stores.base import Seen, Store
 from coatcheck.testing.store_contract.making import make_digest, make_record, make_stamp
 from coatcheck.testing.store_contract.playing import Playing
 from coatcheck.values import decode, decode_frozen, encode
@@ -29,7 +29,7 @@ class Sessions(Playing):
         )
         record = replace(record, data=encode({"cart": [1, None, {"é": 1.5}]}))
 
-        async def story(store: EmbeddedStore) -> None:
+        async def story(store: Store) -> None:
             await store.create(record, generation=None, most=9, stamp=make_stamp())
             assert await store.load(record.digest) == record
             assert await store.load_sid("a") == record
@@ -40,7 +40,7 @@ class Sessions(Playing):
     def test_unknown_is_an_answer(self) -> None:
         """What was never there is None, or an empty list; not an error."""
 
-        async def story(store: EmbeddedStore) -> None:
+        async def story(store: Store) -> None:
             assert await store.load(make_digest("a")) is None
             assert await store.load_sid("a") is None
             assert await store.load_subject("maria") == []
@@ -52,7 +52,7 @@ class Sessions(Playing):
     def test_create_never_overwrites(self) -> None:
         """Nobody inherits a session: a digest or a sid that exists is refused."""
 
-        async def story(store: EmbeddedStore) -> None:
+        async def story(store: Store) -> None:
             await self.put(store, "a")
             twin = replace(make_record("b"), digest=make_digest("a"))
             for record in (make_record("a", sub="eve"), twin):
@@ -69,7 +69,7 @@ class Sessions(Playing):
     def test_renew_moves_the_row_to_the_new_digest(self) -> None:
         """The old digest says *renewed*, the new one opens, and the data in the row stay."""
 
-        async def story(store: EmbeddedStore) -> None:
+        async def story(store: Store) -> None:
             await self.put(store, "a")
             await store.change_data("a", {"cart": 1}, [], limit=99, stamp=make_stamp())
             fresh = replace(make_record("a", version=2), digest=make_digest("a2"))
@@ -83,7 +83,7 @@ class Sessions(Playing):
     def test_claims_change_in_all_sessions_of_the_subject(self) -> None:
         """Versions rise, other subjects stay as they are, too large a claim changes nothing at all."""
 
-        async def story(store: EmbeddedStore) -> None:
+        async def story(store: Store) -> None:
             await self.put(store, "a", "b", claims=decode_frozen(b'{"roles":["admin"],"name":"M"}'))
             await self.put(store, "other", sub="bob")
             await store.change_claims("maria", {"roles": []}, ["name"], limit=99, stamp=make_stamp())
@@ -103,7 +103,7 @@ class Sessions(Playing):
     def test_parallel_changes_of_other_keys_survive(self) -> None:
         """Fifty requests that each set a key of their own: fifty keys."""
 
-        async def story(store: EmbeddedStore) -> None:
+        async def story(store: Store) -> None:
             await self.put(store, "a")
             writes = [store.change_data("a", {f"k{n}": n}, [], limit=9999, stamp=make_stamp()) for n in range(50)]
             await asyncio.gather(*writes)
@@ -118,7 +118,7 @@ class Sessions(Playing):
     def test_activity_moves_forward_only(self) -> None:
         """A span is taken where it joins what the row says; an older one, and one with a gap before it, are not."""
 
-        async def story(store: EmbeddedStore) -> None:
+        async def story(store: Store) -> None:
             await self.put(store, "a")
             assert await store.touch([Seen("a", 0, 50)]) == []
             assert await store.touch([Seen("a", 0, 40)]) == ["a"]
