@@ -33,7 +33,6 @@ class Log(Playing):
             await self.put(store, "a", "b", "c")
             renewed = replace(make_record("a", version=2), digest=make_digest("a2"))
             stamp = make_stamp()
-            positions = []
             writes: list[Callable[[], Awaitable[Any]]] = [
                 lambda: store.change_data("a", {"k": 1}, [], limit=99, stamp=stamp),
                 lambda: store.renew(make_digest("a"), renewed, generation=None, most=9, stamp=stamp),
@@ -42,9 +41,7 @@ class Log(Playing):
                 lambda: store.end_subject("maria", keep="a", note="", stamp=stamp),
                 lambda: store.end_everyone(note="", stamp=stamp),
             ]
-            for write in writes:
-                positions.append(await write())
-            assert positions == [1, 2, 5, 6, 7, 8]
+            assert [await write() for write in writes] == [1, 2, 5, 6, 7, 8]
             tail = await store.tail(0)
             assert (tail.head, tail.trimmed, tail.epoch) == (8, 0, 2)
             told = [(change.position, change.kind, change.sid) for change in tail.changes]
