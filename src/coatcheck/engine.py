@@ -18,7 +18,7 @@ import os
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Self, overload
+from typing import Any, Self, cast, overload
 
 from msgspec.structs import replace
 
@@ -45,7 +45,7 @@ from coatcheck.records import (
 )
 from coatcheck.secret import RootSecret, Secret, revealed
 from coatcheck.stores import from_url
-from coatcheck.stores.base import Moved, Stamp
+from coatcheck.stores.base import EmbeddedStore, Moved, Stamp
 from coatcheck.tokens import session_token
 from coatcheck.values import checked, checked_keys, decode, fitted
 
@@ -102,7 +102,7 @@ class Coatcheck:
             check_issuer(issuer)
         self.policy = policy
         self.issuer = issuer
-        self._store = from_url(store)
+        self._store = cast("EmbeddedStore", from_url(store))
         self._clock: Clock = SystemClock() if clock is None else clock
         self._given_secret = None if secret is None else RootSecret.parse(secret, setting="secret")
         self._fault: CoatcheckError | None = None

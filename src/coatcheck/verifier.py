@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from coatcheck import arguments
 from coatcheck.clock import Clock, SystemClock
@@ -29,6 +29,7 @@ from coatcheck.policy import check_issuer
 from coatcheck.records import Claims, Refused
 from coatcheck.secret import revealed
 from coatcheck.stores import from_url
+from coatcheck.stores.base import EmbeddedStore
 
 log = logging.getLogger("coatcheck")
 
@@ -67,7 +68,7 @@ class Verifier:
                 raise ConfigError("feed", "an issuer's feed over HTTP is not offered yet", _WHERE)
             if scheme != "sqlite":
                 raise ConfigError("feed", "is neither a store that others can share nor a known word", _WHERE)
-            self._store = from_url(feed)
+            self._store = cast("EmbeddedStore", from_url(feed))
         elif isinstance(feed, Coatcheck):
             if feed.issuer != issuer:
                 raise ConfigError("feed", "is an engine of another issuer", f"give the engine of {issuer}")

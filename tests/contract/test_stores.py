@@ -1,10 +1,12 @@
 """Every store keeps the same contract."""
 
 import pytest
+from tests.servers import postgres
 
 from coatcheck.stores.memory import MemoryStore
+from coatcheck.stores.postgres import PostgresStore
 from coatcheck.stores.sqlite import SQLiteStore
-from coatcheck.testing import EmbeddedStoreContract
+from coatcheck.testing import EmbeddedStoreContract, FleetStoreContract
 
 
 class TestMemoryStore(EmbeddedStoreContract):
@@ -23,3 +25,18 @@ class TestSQLiteStore(EmbeddedStoreContract):
 
     def make_store(self):
         return SQLiteStore(str(self.folder / "coatcheck.db"))
+
+
+class TestPostgresStore(FleetStoreContract):
+    """One database, many machines."""
+
+    def make_store(self):
+        return PostgresStore(postgres.shared().url(socket=True))
+
+
+@pytest.mark.long
+class TestPostgresStoreOn15(FleetStoreContract):
+    """The oldest version that is promised."""
+
+    def make_store(self):
+        return PostgresStore(postgres.shared("15").url(socket=True))
