@@ -38,7 +38,7 @@ from coatcheck.stores._postgres_steps import Steps
 from coatcheck.stores._postgres_sweep import sweep
 from coatcheck.stores._postgres_url import parse
 from coatcheck.stores._rows import FAMILY, KEY, RECORD, family_of, key_of, record_of, session_of
-from coatcheck.stores.base import Moved, Place, Seen, Stamp
+from coatcheck.stores.base import LEASE_S, Moved, Place, Seen, Stamp
 
 T = TypeVar("T")
 WAIT_S = 5.0
