@@ -92,8 +92,12 @@ MIGRATIONS = (
         sealed bytea NOT NULL,             -- the private half, encrypted under the secret
         epoch bigint NOT NULL,
         published_at bigint NOT NULL,
-        signs_from bigint NOT NULL
+        signs_from bigint NOT NULL,
+        seal_id text NOT NULL              -- which value of the secret seals it; empty: not known
     );
+
+    -- Values of the secret that make, or made, keys and refresh tokens, by ids from which they cannot be found.
+    CREATE TABLE {s}.secrets (id text PRIMARY KEY, is_lost boolean NOT NULL);
 
     CREATE TABLE {s}.families (
         id bytea PRIMARY KEY,

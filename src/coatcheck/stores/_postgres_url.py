@@ -55,6 +55,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         dsn: For the driver; holds the password. shown: for people; holds none.
 
+        identity: What it leads to: hosts, database and schema.
+
         schema: Where the tables are. pool: how many connections answer reads and sign-ins.
 
         pgbouncer: Whether a pooler in transaction mode stands between: no prepared statements and no LISTEN then.
@@ -62,6 +64,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     dsn: str
     shown: str
+    identity: str
     schema: str
     pool: int
     pgbouncer: bool
@@ -92,7 +95,10 @@ def parse(url: str) -> Settings:
         raise ConfigError("store", "the schema of the URL is no plain name", remedy)
     asked = {"schema": schema} if "schema" in ours else {}
     shown = {name: value for name, value in options.items() if name in ("host", "port", "dbname", "user")} | asked
+    hosts = options.get("host") or where.rpartition("@")[2]
+    database = options.get("dbname") or parts.path.removeprefix("/")
     return Settings(
+        identity=f"postgresql://{hosts}/{database}?schema={schema}",
         dsn=urlunsplit(parts._replace(query=urlencode(options))),
         shown=urlunsplit(("postgresql", where, parts.path or "/", urlencode(shown, safe="/"), "")),
         schema=schema,

@@ -86,12 +86,12 @@ def family_of(row: Sequence[Any]) -> Family:
     )
 
 
-KEY = "kid, alg, public, sealed, epoch, published_at, signs_from, number"
+KEY = "kid, alg, public, sealed, epoch, published_at, signs_from, number, seal_id"
 
 
 def key_of(row: Sequence[Any]) -> KeyRow:
     """Return the key in the columns :data:`KEY`."""
-    kid, alg, public, sealed, epoch, published_at, signs_from, number = row
+    kid, alg, public, sealed, epoch, published_at, signs_from, number, seal_id = row
     return KeyRow(
         kid=kid,
         alg=alg,
@@ -101,6 +101,7 @@ def key_of(row: Sequence[Any]) -> KeyRow:
         published_at=published_at,
         signs_from=signs_from,
         number=number,
+        seal_id=seal_id,
     )
 
 

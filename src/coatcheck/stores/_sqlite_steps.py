@@ -17,7 +17,7 @@ import apsw
 from coatcheck.errors import AlreadyExists
 from coatcheck.records import ENDED, Digest, Family, KeyRow, Kind, Reason, Record
 from coatcheck.stores._rows import FAMILY, RECORD, columns_of, family_columns_of
-from coatcheck.stores.base import MOVED, Moved, Place, Seen, Stamp
+from coatcheck.stores.base import MOVED, Moved, Place, Reset, Seen, Stamp
 from coatcheck.values import decode, fitted, merged
 
 _COUNT = "SELECT count(*) FROM sessions WHERE sub = ?"
@@ -25,6 +25,7 @@ _INSERT = f"INSERT INTO sessions ({RECORD}) VALUES ({', '.join('?' * 15)})"
 LIVE = "id > (SELECT bar FROM meta)"
 LIVE_SESSION = f"sessions.{LIVE}"
 NEWEST_FIRST = "created_at DESC, id DESC"  # not the id alone: a started session keeps its row when it is signed in
+IS_LOST = "SELECT 1 FROM secrets WHERE id = ? AND is_lost"
 
 
 class Steps:
@@ -137,12 +138,12 @@ class Steps:
     # --- signing keys and refresh tokens ---
 
     def add_key(self, row: KeyRow, newest: str | None, stamp: Stamp) -> int | None:
-        known = self._do("SELECT kid FROM keys ORDER BY number DESC LIMIT 1").get
-        if known != newest or self._do("SELECT epoch FROM meta").get != row.epoch:
+        if self._do("SELECT epoch FROM meta").get != row.epoch or not self._may_make(row.seal_id, newest):
             return None
-        columns = (row.kid, row.alg, row.public, row.sealed, row.epoch, row.published_at, row.signs_from)
+        columns = (row.kid, row.alg, row.public, row.sealed, row.epoch, row.published_at, row.signs_from, row.seal_id)
         self._do(
-            "INSERT INTO keys (kid, alg, public, sealed, epoch, published_at, signs_from) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO keys (kid, alg, public, sealed, epoch, published_at, signs_from, seal_id) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             columns,
         )
         return self._append(Kind.KEYS, [(None, 0)], stamp)
@@ -151,8 +152,32 @@ class Steps:
         self._do("DELETE FROM keys WHERE kid = ?", (kid,))
         return self._append(Kind.KEYS, [(None, 0)], stamp)
 
+    def _may_make(self, seal_id: str, newest: str | None) -> bool:
+        known = self._do("SELECT kid FROM keys ORDER BY number DESC LIMIT 1").get
+        return bool(known == newest and not self._do(IS_LOST, (seal_id,)).get)
+
+    def admit_secret(self, ident: str, newest: str | None) -> bool:
+        if not self._may_make(ident, newest):
+            return False
+        self._do("INSERT OR IGNORE INTO secrets VALUES (?, 0)", (ident,))
+        return True
+
+    def reset_keys(self, stamp: Stamp) -> Reset:
+        # A key from before these ids were kept has none, and no secret is to be lost on its account.
+        self._do(
+            """INSERT INTO secrets SELECT id, 1 FROM
+                   (SELECT id FROM secrets UNION SELECT seal_id FROM keys UNION SELECT key_id FROM families)
+               WHERE id <> '' ON CONFLICT (id) DO UPDATE SET is_lost = 1"""
+        )
+        self._do("DELETE FROM keys")
+        self._do("DELETE FROM families")
+        families = self._connection.changes()
+        return Reset(position=self._append(Kind.KEYS, [(None, 0)], stamp), families=families)
+
     def add_family(self, family: Family) -> bool:
         if not self._do(f"SELECT 1 FROM sessions WHERE sid = ? AND {LIVE}", (family.sid,)).get:
+            return False
+        if self._do(IS_LOST, (family.key_id,)).get:
             return False
         self._do(f"INSERT INTO families ({FAMILY}) VALUES ({', '.join('?' * 9)})", family_columns_of(family))
         return True
@@ -163,10 +188,6 @@ class Steps:
         update = f"""UPDATE families SET generation = generation + 1, rotated_at = ?
                      WHERE id = ? AND generation = ? AND {live} RETURNING 1"""
         return self._do(update, (now, ident, generation)).get is not None
-
-    def drop_families(self) -> int:
-        self._do("DELETE FROM families")
-        return self._connection.changes()
 
     # --- nodes ---
 

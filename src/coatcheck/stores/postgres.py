@@ -22,7 +22,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Any, Literal, TypeVar
 
 from coatcheck.errors import CoatcheckError, Forked, NotOpen
 from coatcheck.records import Digest, Ended, Family, KeyRow, Kind, Nodes, Reason, Record, Session, Tail
@@ -38,7 +38,7 @@ from coatcheck.stores._postgres_steps import Steps
 from coatcheck.stores._postgres_sweep import sweep
 from coatcheck.stores._postgres_url import parse
 from coatcheck.stores._rows import FAMILY, KEY, RECORD, family_of, key_of, record_of, session_of
-from coatcheck.stores.base import LEASE_S, Moved, Place, Seen, Stamp
+from coatcheck.stores.base import LEASE_S, Moved, Place, Reset, Seen, Stamp
 
 T = TypeVar("T")
 WAIT_S = 5.0
@@ -48,7 +48,7 @@ POLL_S = 0.1
 """How often to look where nobody tells."""
 
 WRITES = 4
-MIGRATE_S = 60.0
+PATIENT_S = 60.0
 
 
 class _Write(Steps, KeySteps):
@@ -66,7 +66,7 @@ class PostgresStore:
         ConfigError: The URL makes no sense.
     """
 
-    is_embedded: ClassVar[bool] = False
+    is_embedded: Literal[False] = False
 
     def __init__(self, url: str) -> None:
         self._settings = settings = parse(url)
@@ -81,6 +81,10 @@ class PostgresStore:
 
     def __repr__(self) -> str:
         return f"PostgresStore({self._settings.shown!r})"
+
+    @property
+    def identity(self) -> str:
+        return self._settings.identity
 
     # --- opening and closing ---
 
@@ -97,7 +101,7 @@ class PostgresStore:
         self._connector.arrived = self._arrived
         lease_s = min(WAIT_S, self._lease_s)
         self._heart, self._barrier = self._lane(1, lease_s), self._lane(1)
-        self._writes = self._lane(WRITES)
+        self._writes, self._patient = self._lane(WRITES), self._lane(1, PATIENT_S)
         self._fault = None
 
     async def _make_ready(self) -> None:
@@ -182,6 +186,9 @@ class PostgresStore:
         session = f"SELECT 1 FROM {self._s}.sessions WHERE sessions.sid = families.sid AND {self._live}"
         rows = await self._read(f"SELECT {FAMILY} FROM {self._s}.families WHERE id = $1 AND EXISTS ({session})", ident)
         return family_of(rows[0]) if rows else None
+
+    async def wall(self) -> float:
+        return float((await self._read("SELECT extract(epoch FROM clock_timestamp())::float8"))[0][0])
 
     async def _read(self, select: str, *values: Any) -> list[Any]:
         self._check_usable()
@@ -301,8 +308,15 @@ class PostgresStore:
     async def rotate_family(self, ident: bytes, *, generation: int, now: int) -> bool:
         return await self._write(lambda step: step.rotate_family(ident, generation, now), lane=self._reads)
 
-    async def drop_families(self) -> int:
-        return await self._write(lambda step: step.drop_families(), again=True)
+    async def admit_secret(self, ident: str, *, newest: str | None) -> bool:
+        return await self._write(lambda step: step.admit_secret(ident, newest), again=True)
+
+    async def is_lost(self, ident: str) -> bool:
+        return bool(await self._read(f"SELECT 1 FROM {self._s}.secrets WHERE id = $1 AND is_lost", ident))
+
+    async def reset_keys(self, *, stamp: Stamp) -> Reset:
+        # There may be a million families, and this is an emergency: it may take its time.
+        return await self._write(lambda step: step.reset_keys(stamp), lane=self._patient, again=True)
 
     async def _write(
         self, work: Callable[[_Write], Awaitable[T]], *, lane: Lane | None = None, again: bool = False
@@ -334,7 +348,7 @@ async def migrate(url: str, *, lease_s: float | None = None, dry_run: bool = Fal
     settings = parse(url)
     schema = settings.schema
     whereabouts = Whereabouts(schema, f"coatcheck_{schema}")
-    lane = Lane(Connector(settings).connect, begin=begin(MIGRATE_S), size=1, wait_s=MIGRATE_S)
+    lane = Lane(Connector(settings).connect, begin=begin(PATIENT_S), size=1, wait_s=PATIENT_S)
 
     async def step(connection: Connection) -> Migration:
         if dry_run:

@@ -13,6 +13,7 @@ from coatcheck.testing.store_contract.keys import Keys
 from coatcheck.testing.store_contract.log import Log
 from coatcheck.testing.store_contract.making import make_digest, make_family, make_key, make_record, make_stamp
 from coatcheck.testing.store_contract.nodes import NodeRows
+from coatcheck.testing.store_contract.secrets import Secrets
 from coatcheck.testing.store_contract.sessions import Sessions
 
 __all__ = [
@@ -27,7 +28,7 @@ __all__ = [
 ]
 
 
-class StoreContract(Sessions, Ending, Log, Keys, Families, NodeRows):
+class StoreContract(Sessions, Ending, Log, Keys, Secrets, Families, NodeRows):
     """
     What every store promises (:mod:`coatcheck.stores.base`), as tests for pytest.
 

@@ -35,6 +35,10 @@ class Embedded(Playing):
             await self.put(store, "a", "b", "c")
             renewed = replace(make_record("a", version=2), digest=make_digest("a2"))
             stamp = make_stamp()
+
+            async def reset() -> int:
+                return (await store.reset_keys(stamp=stamp)).position
+
             writes: list[Callable[[], Awaitable[Any]]] = [
                 lambda: store.change_data("a", {"k": 1}, [], limit=99, stamp=stamp),
                 lambda: store.renew(make_digest("a"), renewed, generation=None, most=9, stamp=stamp),
@@ -46,6 +50,8 @@ class Embedded(Playing):
                 lambda: store.add_key(make_key("k"), newest=None, stamp=stamp),
                 lambda: store.drop_key("k", stamp=stamp),
                 lambda: store.drop_key("k", stamp=stamp),
+                reset,
+                reset,
                 lambda: store.end_everyone(note="", stamp=stamp),
             ]
             for write in writes:

@@ -44,7 +44,7 @@ class Families(Playing):
             await store.end_everyone(note="", stamp=make_stamp())
             assert not await store.add_family(make_family("f", "c"))
             assert await store.family(make_family("f", "c").id) is None
-            assert await store.drop_families() == 0
+            assert (await store.reset_keys(stamp=make_stamp())).families == 0
 
         self.play(story)
 
@@ -97,20 +97,6 @@ class Families(Playing):
             renewed = replace(make_record("a", version=2), digest=make_digest("a2"))
             await store.renew(make_digest("a"), renewed, generation=None, most=9, stamp=make_stamp())
             assert await store.family(make_family("f", "a").id) == make_family("f", "a")
-
-        self.play(story)
-
-    def test_all_families_are_dropped_at_once(self) -> None:
-        """Their number is told, and the sessions stay."""
-
-        async def story(store: Store) -> None:
-            await self.put(store, "a", "b")
-            for name in ("a", "b"):
-                await store.add_family(make_family(name, name))
-            assert await store.drop_families() == 2
-            assert await store.drop_families() == 0
-            assert await store.family(make_family("a", "a").id) is None
-            assert await store.load_sid("a") is not None
 
         self.play(story)
 

@@ -21,12 +21,12 @@ class Keys(Playing):
 
         async def story(store: Store) -> None:
             assert await store.keys() == []
-            await store.add_key(make_key("z", signs_from=9), newest=None, stamp=make_stamp())
-            await store.add_key(make_key("a", signs_from=5), newest="z", stamp=make_stamp())
+            await store.add_key(make_key("z", signs_from=9, seal_id="s2"), newest=None, stamp=make_stamp())
+            await store.add_key(make_key("a", signs_from=5, seal_id=""), newest="z", stamp=make_stamp())
             rows = await store.keys()
             assert [replace(row, number=0) for row in rows] == [
-                make_key("z", signs_from=9),
-                make_key("a", signs_from=5),
+                make_key("z", signs_from=9, seal_id="s2"),
+                make_key("a", signs_from=5, seal_id=""),
             ]
             assert 0 < rows[0].number < rows[1].number
 

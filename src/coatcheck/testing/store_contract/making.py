@@ -25,7 +25,7 @@ def make_stamp(now: int = 0, *, keep_s: int = 1000) -> Stamp:
     return Stamp(now=now, forget_change=now + keep_s, forget_token=now + keep_s)
 
 
-def make_key(kid: str, *, epoch: int = 1, signs_from: int = 0) -> KeyRow:
+def make_key(kid: str, *, epoch: int = 1, signs_from: int = 0, seal_id: str = "s1") -> KeyRow:
     """Return a signing key that signs nothing."""
     return KeyRow(
         kid=kid,
@@ -35,10 +35,11 @@ def make_key(kid: str, *, epoch: int = 1, signs_from: int = 0) -> KeyRow:
         epoch=epoch,
         published_at=3,
         signs_from=signs_from,
+        seal_id=seal_id,
     )
 
 
-def make_family(name: str, sid: str, *, expires_at: int = 1000) -> Family:
+def make_family(name: str, sid: str, *, expires_at: int = 1000, key_id: str = "s1") -> Family:
     """Return the first generation of a family whose id is made of *name*."""
     return Family(
         id=make_digest(name)[:16],
@@ -47,7 +48,7 @@ def make_family(name: str, sid: str, *, expires_at: int = 1000) -> Family:
         audiences=("orders", "bílling"),
         generation=1,
         nonce=make_digest("nonce of " + name),
-        key_id="k1",
+        key_id=key_id,
         rotated_at=7,
         expires_at=expires_at,
     )
