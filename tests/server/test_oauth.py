@@ -434,6 +434,27 @@ async def test_a_captured_token_is_refused_after(people, enter, clients, site, t
         assert not verifier.verify(token)
 
 
+@pytest.mark.parametrize("end", [name for name in ENDS if name != "sign-out"])
+async def test_a_captured_refresh_token_is_refused_after(people, enter, clients, sign_in, program, site, end):
+    """However its session ended; where it goes on, the next token says what is true now, under a key that counts."""
+    await clients("cli", is_public=True, may_sign_in=True)
+    root = await enter("root")
+    await root.patch(f"/api/users/{people.maria.id}", json={"admin": True})
+    maria, pair = await enter("maria"), (await sign_in()).json()
+    before = site.auth.verify(pair["access_token"], audience="orders")
+    maria.sid = before.sid  # whose session is kicked
+    await ENDS[end](site, maria, root, people)
+    assert not site.auth.verify(pair["access_token"], audience="orders")
+    ask = form(grant_type="refresh_token", refresh_token=pair["refresh_token"], client_id="cli")
+    answer = await program.post("/oauth/token", **ask)
+    if end in ("demoted", "key"):
+        after = site.auth.verify(answer.json()["access_token"], audience="orders")
+        assert (after.kid != before.kid) == (end == "key")
+        assert ("admin" in after.all["roles"]) == (end == "key")
+    else:
+        assert answer.status_code == 400 and answer.json()["error"] == "invalid_grant"
+
+
 async def test_a_session_cookie_counts_for_nothing_at_the_oauth_addresses(people, enter):
     """They are exempt from the CSRF check, so no cookie may do anything there."""
     maria = await enter("maria")

@@ -404,7 +404,7 @@ async def test_a_store_that_fails_leaves_the_token_usable(auth, pair, started, m
     assert await lives(auth, started)
 
 
-@pytest.mark.parametrize("method", ["family", "load_sid", "add_family"])
+@pytest.mark.parametrize("method", ["family", "load_sid", "load", "add_family"])
 async def test_a_store_that_cannot_be_read_changes_nothing(auth, pair, started, monkeypatch, method):
     """The fault is raised, and what was presented works afterwards."""
 
@@ -418,6 +418,31 @@ async def test_a_store_that_cannot_be_read_changes_nothing(auth, pair, started, 
                 await auth.issue_refresh(started.session, client_id="cli", audience="x")
             await use(auth, pair)
     assert not isinstance(await use(auth, pair), Refused)
+
+
+async def test_a_store_that_is_unsure_changes_nothing(auth, pair, started, monkeypatch):
+    """Memory cannot be trusted in the middle: refused as such, and what was presented works afterwards."""
+    with monkeypatch.context() as patched:
+        patched.setattr(auth._memory._watch, "is_sure", lambda elapsed: False)
+        assert await use(auth, pair) == Refused(Reason.UNSURE)
+    after = await use(auth, pair)
+    assert refresh_token.parse(after.refresh_token.reveal()).generation == 2
+
+
+async def test_a_theft_whose_end_fails_is_still_one(auth, pair, started, monkeypatch):
+    """The fault is raised, nothing is given out, and the next one who comes with that token ends the session."""
+    current = await use(auth, await use(auth, pair))
+
+    async def failing(*args, **kwargs):
+        raise StoreUnavailable("test")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(auth._store, "end", failing)
+        with pytest.raises(StoreUnavailable):
+            await use(auth, pair)
+    assert await use(auth, pair) == Refused(Reason.REUSED)
+    assert not await lives(auth, started)
+    assert isinstance(await use(auth, current), Refused)
 
 
 async def test_a_caller_that_goes_away_leaves_the_token_usable(auth, pair, started, monkeypatch):
