@@ -746,3 +746,32 @@ async def test_memory_of_verified_tokens_is_bounded(clock):
         for token in [*tokens, tokens[0]]:
             assert isinstance(auth.verify(token, audience="orders"), Claims)
             assert len(auth._tokens.verifying._known) <= 3
+
+
+class Raced(dict):
+    """A dict that another thread changes, once, just before its first key is read; and that it then empties."""
+
+    others = 2
+
+    def __iter__(self):
+        found = super().__iter__()
+        self.others -= 1
+        if self.others == 1:
+            self[b"another"] = None
+        elif self.others == 0:
+            self.clear()
+            return super().__iter__()
+        return found
+
+
+async def test_threads_that_remember_at_once_disturb_nobody(clock):
+    """Memory is full, and the key that is to go is read while another thread changes what there is."""
+    async with Coatcheck("memory://", issuer=ISSUER, policy=Policy(cached_tokens=2), clock=clock) as auth:
+        session = (await auth.sign_in("maria")).session
+        tokens = [auth.access_token(session, audience="orders") for _ in range(3)]
+        for token in tokens[:2]:
+            auth.verify(token, audience="orders")
+        verifying = auth._tokens.verifying
+        verifying._known = Raced(verifying._known)
+        assert isinstance(auth.verify(tokens[2], audience="orders"), Claims)
+        assert verifying._known.others == 0

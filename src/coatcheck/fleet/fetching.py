@@ -141,7 +141,8 @@ class Jwks:
                 return found
             claims = found
             while len(self._known) >= self._size:
-                self._known.pop(next(iter(self._known)), None)
+                with contextlib.suppress(RuntimeError, StopIteration):  # another thread is at it, too
+                    self._known.pop(next(iter(self._known)), None)
             self._known[digest] = keys[claims.kid], claims
         reason = access_token.judge(claims, audience=audience, now=self._clock.now())
         return claims if reason is None else Refused(reason)

@@ -11,6 +11,7 @@ Rules of this module:
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
@@ -78,7 +79,8 @@ class Verifying:
 
     def _remember(self, digest: bytes, claims: Claims) -> None:
         while len(self._known) >= self._size:
-            self._known.pop(next(iter(self._known)), None)
+            with contextlib.suppress(RuntimeError, StopIteration):  # another thread is at it, too
+                self._known.pop(next(iter(self._known)), None)
         self._known[digest] = claims
 
 
