@@ -323,6 +323,16 @@ async def test_introspection_is_for_ones_own_audience(program, clients, sign_in,
     assert told.json() == {"active": False}
 
 
+async def test_a_client_without_a_secret_learns_nothing_by_introspection(program, clients, sign_in, site):
+    """Not even of its own token: anybody can call themselves by its name (RFC 7662, section 2.1)."""
+    await clients("cli", "orders", is_public=True, may_sign_in=True)
+    token = (await sign_in()).json()["access_token"]
+    for asked in (token, "x"):
+        told = await program.post("/oauth/introspect", **form(token=asked, client_id="cli"))
+        assert told.status_code == 401 and told.json()["error"] == "invalid_client"
+        assert "active" not in told.json() and "www-authenticate" in told.headers
+
+
 async def test_no_claim_answers_for_introspection(program, clients, make_site, people, tmp_path):
     """A session's own "active" or "token_type" is not taken for what RFC 7662 means by it."""
     site = make_site(policy=Policy(access_claims={"*": ("active", "token_type")}))
