@@ -278,6 +278,14 @@ async def test_memory_that_is_unsure_is_told_as_such(program, clients, site, mon
     assert answer.headers["retry-after"] == "5"
 
 
+async def test_a_client_without_a_secret_does_not_act_for_itself(program, clients, site):
+    """Anybody could be that client (RFC 6749, section 4.4)."""
+    await clients("cli", is_public=True)
+    answer = await program.post("/oauth/token", **form(grant_type="client_credentials", client_id="cli"))
+    assert answer.status_code == 400 and answer.json()["error"] == "unauthorized_client"
+    assert await site.auth.sessions_of("client:cli") == []
+
+
 @pytest.mark.parametrize("value", ["Basic !!", "Basic " + base64.b64encode(b"no colon").decode(), "Bearer x"])
 async def test_broken_credentials_are_401(program, value):
     """Never a traceback."""
