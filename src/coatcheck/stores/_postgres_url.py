@@ -88,6 +88,8 @@ def parse(url: str) -> Settings:
         raise ConfigError("store", "the URL cannot be taken apart", _ESCAPE) from None
     where = _checked_hosts(parts)
     options = _options(parts.query)
+    if parts.netloc.rpartition("@")[2] and ("host" in options or "port" in options):
+        raise ConfigError("store", "the URL names a host, or a port, twice", "name it before the / or after the ?")
     ours = {name: options.pop(name) for name in _OURS if name in options}
     schema = ours.get("schema", SCHEMA)
     if not _NAME.fullmatch(schema) or schema.startswith("pg_"):
