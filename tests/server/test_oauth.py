@@ -1,6 +1,5 @@
 """Tokens over HTTP: clients, JWKS, OAuth endpoints, and the ways in which tokens end."""
 
-import asyncio
 import base64
 from urllib.parse import urlencode
 
@@ -8,9 +7,9 @@ import httpx
 import jwt as pyjwt
 import pytest
 from authlib.integrations.httpx_client import AsyncOAuth2Client
+from tests.server.commands import command, restored
 
 from coatcheck import Claims, Policy, Reason, Refused, StoreUnavailable, Verifier
-from coatcheck.cli import main
 from coatcheck.clock import DAY
 from coatcheck.server.app import build_app
 from coatcheck.server.problems import Problem
@@ -385,19 +384,6 @@ async def test_a_token_is_said_to_live_for_as_long_as_it_does(people, enter, cli
     for answer, lives_s in ((page, 100), (await program.post("/oauth/token", **ask), 900)):
         claims = site.auth.verify(answer.json()["access_token"], audience="orders")
         assert answer.json()["expires_in"] == claims.expires_at - site.clock.now() == lives_s
-
-
-async def command(site, *argv):
-    """Run the command on the server's files, as somebody on its machine would."""
-    url = f"sqlite:///{site.database._name}"
-    done = await asyncio.to_thread(main, [*argv, "--store", url, "--database", url])
-    assert done == 0
-
-
-async def restored(site):
-    backup = f"{site.database._name}.backup"
-    await command(site, "backup", backup)
-    await command(site, "restore", backup, "--yes")
 
 
 ENDS = {

@@ -9,7 +9,7 @@ The rules are those of :mod:`coatcheck.stores._postgres_steps`, and:
 
 from __future__ import annotations
 
-from coatcheck.records import Family, KeyRow, Kind
+from coatcheck.records import ENDED, Family, KeyRow, Kind
 from coatcheck.stores._postgres_parts import Parts
 from coatcheck.stores._rows import FAMILY, family_columns_of
 from coatcheck.stores.base import Reset, Stamp
@@ -64,7 +64,7 @@ class KeySteps(Parts):
 
     async def add_family(self, family: Family) -> bool:
         await self._connection.execute(f"SELECT 1 FROM {self._s}.meta FOR SHARE")
-        marks = ", ".join(f"${at}" for at in range(1, 10))
+        marks = ", ".join(f"${at}" for at in range(1, 11))
         status = await self._connection.execute(
             f"INSERT INTO {self._s}.families ({FAMILY}) SELECT {marks} "
             f"WHERE EXISTS (SELECT 1 FROM {self._s}.sessions WHERE sid = $2 AND {self._live}) "
@@ -84,6 +84,23 @@ class KeySteps(Parts):
             now,
         )
         return bool(status == "UPDATE 1")
+
+    async def end_client(self, client_id: str, note: str, stamp: Stamp) -> int:
+        theirs = f"SELECT sid FROM {self._s}.families WHERE client_id ="
+        # All of them first, in the order of their ids, as every step takes them.
+        await self._connection.execute(
+            f"SELECT 1 FROM {self._s}.sessions WHERE sid IN ({theirs} $1) AND {self._live} ORDER BY id FOR UPDATE",
+            client_id,
+        )
+        raised = await self._connection.fetch(
+            f"UPDATE {self._s}.sessions SET version = version + 1 WHERE sid IN ({theirs} $1) AND {self._live} "
+            f"AND sid NOT IN ({theirs} $1 AND owns_session) RETURNING sid, version",
+            client_id,
+        )
+        owned = await self._end(f"sid IN ({theirs} $3 AND owns_session) AND {self._live}", (client_id,), note, stamp)
+        await self._connection.execute(f"DELETE FROM {self._s}.families WHERE client_id = $1", client_id)
+        lines = [(Kind.CLAIMS, row[0], row[1]) for row in raised]
+        return await self._append([*lines, *((Kind.REVOKED, sid, ENDED) for sid in owned)], stamp)
 
     async def _hold_meta(self) -> int:
         """Take the row of ``meta``; return the epoch."""

@@ -108,8 +108,10 @@ MIGRATIONS = (
         nonce bytea NOT NULL,
         key_id text NOT NULL,
         rotated_at bigint NOT NULL,
-        expires_at bigint NOT NULL
+        expires_at bigint NOT NULL,
+        owns_session boolean NOT NULL
     );
+    CREATE INDEX families_client_id ON {s}.families (client_id);
     CREATE INDEX families_expires_at ON {s}.families (expires_at);
 
     CREATE TABLE {s}.nodes (

@@ -67,12 +67,12 @@ def columns_of(record: Record) -> tuple[Any, ...]:
     )
 
 
-FAMILY = "id, sid, client_id, audiences, generation, nonce, key_id, rotated_at, expires_at"
+FAMILY = "id, sid, client_id, audiences, generation, nonce, key_id, rotated_at, expires_at, owns_session"
 
 
 def family_of(row: Sequence[Any]) -> Family:
     """Return the family in the columns :data:`FAMILY`."""
-    ident, sid, client_id, audiences, generation, nonce, key_id, rotated_at, expires_at = row
+    ident, sid, client_id, audiences, generation, nonce, key_id, rotated_at, expires_at, owns = row
     return Family(
         id=ident,
         sid=sid,
@@ -83,6 +83,7 @@ def family_of(row: Sequence[Any]) -> Family:
         key_id=key_id,
         rotated_at=rotated_at,
         expires_at=expires_at,
+        owns_session=bool(owns),
     )
 
 
@@ -117,4 +118,5 @@ def family_columns_of(family: Family) -> tuple[Any, ...]:
         family.key_id,
         family.rotated_at,
         family.expires_at,
+        family.owns_session,
     )

@@ -179,8 +179,22 @@ class Steps:
             return False
         if self._do(IS_LOST, (family.key_id,)).get:
             return False
-        self._do(f"INSERT INTO families ({FAMILY}) VALUES ({', '.join('?' * 9)})", family_columns_of(family))
+        self._do(f"INSERT INTO families ({FAMILY}) VALUES ({', '.join('?' * 10)})", family_columns_of(family))
         return True
+
+    def end_client(self, client_id: str, note: str, stamp: Stamp) -> int:
+        theirs = "SELECT sid FROM families WHERE client_id = ?"
+        raised = self._do(
+            f"""UPDATE sessions SET version = version + 1 WHERE sid IN ({theirs}) AND {LIVE}
+                AND sid NOT IN ({theirs} AND owns_session) RETURNING sid, version""",
+            (client_id, client_id),
+        ).fetchall()
+        select = f"SELECT digest, sid, sub FROM sessions WHERE sid IN ({theirs} AND owns_session) AND {LIVE}"
+        owned = self._do(select, (client_id,)).fetchall()
+        self._end(owned, note, stamp)
+        self._do("DELETE FROM families WHERE client_id = ?", (client_id,))
+        self._append(Kind.CLAIMS, raised, stamp)
+        return self._append(Kind.REVOKED, [(sid, ENDED) for _, sid, _ in owned], stamp)
 
     def rotate_family(self, ident: bytes, generation: int, now: int) -> bool:
         # The session is looked at in the same transaction: the last refresh must not overtake its end.

@@ -298,6 +298,9 @@ class PostgresStore:
     async def add_family(self, family: Family) -> bool:
         return await self._write(lambda step: step.add_family(family), lane=self._reads)
 
+    async def end_client(self, client_id: str, *, note: str, stamp: Stamp) -> int:
+        return await self._write(lambda step: step.end_client(client_id, note, stamp), again=True)
+
     async def rotate_family(self, ident: bytes, *, generation: int, now: int) -> bool:
         return await self._write(lambda step: step.rotate_family(ident, generation, now), lane=self._reads)
 

@@ -21,7 +21,18 @@ import apsw
 
 from coatcheck.errors import NotOpen, StoreUnusable
 from coatcheck.records import Device
-from coatcheck.server.database.base import Bucket, Changed, Client, Duty, Entry, Event, Outcome, Table, User
+from coatcheck.server.database.base import (
+    Bucket,
+    Changed,
+    Client,
+    Duty,
+    Entry,
+    Event,
+    Outcome,
+    Table,
+    User,
+    subject_of,
+)
 from coatcheck.server.names import name_key
 from coatcheck.stores import _sqlite_file as file
 from coatcheck.stores import _sqlite_here as here
@@ -86,6 +97,9 @@ MIGRATIONS = (
         is_disabled INTEGER NOT NULL,
         created_at INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
+    """,
+    """
+    ALTER TABLE duties ADD COLUMN client TEXT;  -- whose refresh tokens end, too
     """,
 )
 _USER = "id, name, is_admin, is_disabled, created_at, password_at"
@@ -265,8 +279,11 @@ class SQLiteDatabase:
 
     async def duties(self) -> list[Duty]:
         def step() -> list[Duty]:
-            rows = self._do("SELECT number, user, ends, keep FROM duties ORDER BY number").fetchall()
-            return [Duty(number=number, user=user, ends=bool(ends), keep=keep) for number, user, ends, keep in rows]
+            rows = self._do("SELECT number, user, ends, keep, client FROM duties ORDER BY number").fetchall()
+            return [
+                Duty(number=number, user=user, ends=bool(ends), keep=keep, client=client)
+                for number, user, ends, keep, client in rows
+            ]
 
         return await self._run(step)
 
@@ -286,9 +303,10 @@ class SQLiteDatabase:
             raise AssertionError("the account was there a moment ago, under the same lock")
         return Changed(user, before, self._leave_duty(user.id, ends=ends, keep=keep))
 
-    def _leave_duty(self, user: str | None, *, ends: bool, keep: str | None = None) -> Duty:
-        self._do("INSERT INTO duties (user, ends, keep) VALUES (?, ?, ?)", (user, int(ends), keep))
-        return Duty(number=self._connection.last_insert_rowid(), user=user, ends=ends, keep=keep)
+    def _leave_duty(self, user: str | None, *, ends: bool, keep: str | None = None, client: str | None = None) -> Duty:
+        self._do("INSERT INTO duties (user, ends, keep, client) VALUES (?, ?, ?, ?)", (user, int(ends), keep, client))
+        number = self._connection.last_insert_rowid()
+        return Duty(number=number, user=user, ends=ends, keep=keep, client=client)
 
     # --- clients ---
 
@@ -316,14 +334,18 @@ class SQLiteDatabase:
         )
 
     async def set_client_secret(self, ident: str, secret: bytes) -> Outcome | None:
-        return await self._change_client("UPDATE clients SET secret = ? WHERE id = ?", (secret, ident))
-
-    async def disable_client(self, ident: str) -> Outcome | None:
-        return await self._change_client("UPDATE clients SET is_disabled = 1 WHERE id = ?", (ident,))
-
-    async def _change_client(self, update: str, values: Sequence[Any]) -> Outcome | None:
-        found = await self._run(lambda: self._do(f"{update} RETURNING 1", values).get)
+        update = "UPDATE clients SET secret = ? WHERE id = ? RETURNING 1"
+        found = await self._run(lambda: self._do(update, (secret, ident)).get)
         return None if found else Outcome.UNKNOWN
+
+    async def disable_client(self, ident: str) -> Duty | Outcome:
+        def step() -> Duty | Outcome:
+            if not self._do("UPDATE clients SET is_disabled = 1 WHERE id = ? RETURNING 1", (ident,)).get:
+                return Outcome.UNKNOWN
+            # With a user: a process that does not know of clients' duties must not take it for everybody's.
+            return self._leave_duty(subject_of(ident), ends=True, client=ident)
+
+        return await self._run(step)
 
     # --- limits ---
 

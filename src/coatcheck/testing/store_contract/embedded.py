@@ -47,6 +47,7 @@ class Embedded(Playing):
                 lambda: store.end("b", of=None, kind=Kind.REVOKED, note="", stamp=stamp),
                 lambda: store.end_subject("maria", keep="a", note="", stamp=stamp),
                 lambda: store.end_subject("maria", keep="a", note="", stamp=stamp),
+                lambda: store.end_client("cli", note="", stamp=stamp),
                 lambda: store.add_key(make_key("k"), newest=None, stamp=stamp),
                 lambda: store.drop_key("k", stamp=stamp),
                 lambda: store.drop_key("k", stamp=stamp),

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from coatcheck.records import Kind
+from coatcheck.records import ENDED, Ended, Kind, Reason
 from coatcheck.stores.base import Store
 from coatcheck.testing.store_contract.making import make_digest, make_family, make_record, make_stamp
 from coatcheck.testing.store_contract.playing import Playing
@@ -26,6 +26,9 @@ class Families(Playing):
             assert await store.family(family.id) is None
             assert await store.add_family(family)
             assert await store.family(family.id) == family
+            owner = make_family("owner", "a", client_id="app", owns_session=True)
+            assert await store.add_family(owner)
+            assert await store.family(owner.id) == owner
             assert await store.family(make_family("other", "a").id) is None
             assert (await store.tail(0)).head == 0
 
@@ -97,6 +100,68 @@ class Families(Playing):
             renewed = replace(make_record("a", version=2), digest=make_digest("a2"))
             await store.renew(make_digest("a"), renewed, generation=None, most=9, stamp=make_stamp())
             assert await store.family(make_family("f", "a").id) == make_family("f", "a")
+
+        self.play(story)
+
+    def test_what_is_a_clients_ends_with_it(self) -> None:
+        """Its families, the sessions they own; another session of its goes on with a higher version, and no more."""
+
+        async def story(store: Store) -> None:
+            await self.put(store, "own", "shared", "others")
+            await store.change_data("shared", {"k": 1}, [], limit=99, stamp=make_stamp())
+            for family in (
+                make_family("f1", "own", owns_session=True),
+                make_family("f2", "own"),
+                make_family("f3", "shared"),
+                make_family("f4", "shared"),
+                make_family("f5", "shared", client_id="app"),
+                make_family("f6", "others", client_id="app", owns_session=True),
+            ):
+                assert await store.add_family(family)
+            generation, head = await store.generation("maria"), (await store.tail(0)).head
+            before = await store.load_sid("shared")
+            assert before is not None
+            assert await store.end_client("cli", note="", stamp=make_stamp()) == head + 2
+            told = {(change.kind, change.sid, change.version) for change in (await store.tail(head)).changes}
+            assert told == {(Kind.REVOKED, "own", ENDED), (Kind.CLAIMS, "shared", 2)}
+            assert await store.load(make_digest("own")) == Ended(Reason.REVOKED)
+            after = replace(before, session=replace(before.session, version=2))
+            assert await store.load(make_digest("shared")) == await store.load_sid("shared") == after
+            assert await store.load_sid("others") == make_record("others")
+            assert await store.generation("maria") == generation
+            left = [await store.family(make_family(f"f{n}", "").id) is not None for n in range(1, 7)]
+            assert left == [False] * 4 + [True] * 2
+            assert not await store.rotate_family(make_family("f3", "").id, generation=1, now=8)
+            assert (await store.end("own", of="maria", kind=Kind.REVOKED, note="", stamp=make_stamp())) is not None
+
+        self.play(story)
+
+    def test_ending_a_client_that_has_nothing(self) -> None:
+        """Nothing is named; the head is told, since somebody else may have ended it and still be waiting."""
+
+        async def story(store: Store) -> None:
+            await self.put(store, "a", "b")
+            await store.add_family(make_family("f", "a", owns_session=True))
+            await store.add_family(make_family("g", "b", client_id="app", owns_session=True))
+            await store.end("a", of=None, kind=Kind.REVOKED, note="", stamp=make_stamp())
+            for client in ("cli", "cli", "never"):
+                assert await store.end_client(client, note="", stamp=make_stamp()) == 1
+            await store.end_everyone(note="", stamp=make_stamp())
+            assert await store.end_client("app", note="", stamp=make_stamp()) == 2
+
+        self.play(story)
+
+    def test_a_renewal_that_a_clients_end_overtakes(self) -> None:
+        """It was made of the version before: nothing is written, and whoever renews looks again."""
+
+        async def story(store: Store) -> None:
+            await self.put(store, "a")
+            await store.add_family(make_family("f", "a"))
+            renewed = replace(make_record("a", version=2), digest=make_digest("a2"))
+            await store.end_client("cli", note="", stamp=make_stamp())
+            assert await store.renew(make_digest("a"), renewed, generation=None, most=9, stamp=make_stamp()) is None
+            renewed = replace(renewed, session=replace(renewed.session, version=3))
+            assert await store.renew(make_digest("a"), renewed, generation=None, most=9, stamp=make_stamp()) is not None
 
         self.play(story)
 

@@ -39,16 +39,15 @@ def make_key(kid: str, *, epoch: int = 1, signs_from: int = 0, seal_id: str = "s
     )
 
 
-def make_family(name: str, sid: str, *, expires_at: int = 1000, key_id: str = "s1") -> Family:
+def make_family(name: str, sid: str, **fields: Any) -> Family:
     """Return the first generation of a family whose id is made of *name*."""
-    return Family(
-        id=make_digest(name)[:16],
-        sid=sid,
-        client_id="cli",
-        audiences=("orders", "bílling"),
-        generation=1,
-        nonce=make_digest("nonce of " + name),
-        key_id=key_id,
-        rotated_at=7,
-        expires_at=expires_at,
-    )
+    defaults: dict[str, Any] = {
+        "client_id": "cli",
+        "audiences": ("orders", "bílling"),
+        "generation": 1,
+        "nonce": make_digest("nonce of " + name),
+        "key_id": "s1",
+        "rotated_at": 7,
+        "expires_at": 1000,
+    }
+    return Family(id=make_digest(name)[:16], sid=sid, **(defaults | fields))
