@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 import msgspec
 
@@ -88,6 +88,8 @@ def parse(url: str) -> Settings:
         raise ConfigError("store", "the URL cannot be taken apart", _ESCAPE) from None
     where = _checked_hosts(parts)
     options = _options(parts.query)
+    if parts.netloc.rpartition("@")[2] and ("host" in options or "port" in options):
+        raise ConfigError("store", "the URL names a host, or a port, twice", "name it before the / or after the ?")
     ours = {name: options.pop(name) for name in _OURS if name in options}
     schema = ours.get("schema", SCHEMA)
     if not _NAME.fullmatch(schema) or schema.startswith("pg_"):
@@ -99,12 +101,16 @@ def parse(url: str) -> Settings:
     database = options.get("dbname") or parts.path.removeprefix("/")
     return Settings(
         identity=f"postgresql://{hosts}/{database}?schema={schema}",
-        dsn=urlunsplit(parts._replace(query=urlencode(options))),
-        shown=urlunsplit(("postgresql", where, parts.path or "/", urlencode(shown, safe="/"), "")),
+        dsn=_joined(parts.netloc, parts.path, urlencode(options)),
+        shown=_joined(where, parts.path, urlencode(shown, safe="/")),
         schema=schema,
         pool=_whole(ours.get("pool", str(POOL))),
         pgbouncer=_flag(ours.get("pgbouncer", "false")),
     )
+
+
+def _joined(netloc: str, path: str, query: str) -> str:
+    return f"postgresql://{netloc}{path or '/'}{'?' * bool(query)}{query}"
 
 
 def _checked_hosts(parts: SplitResult) -> str:
