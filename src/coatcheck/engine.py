@@ -26,6 +26,7 @@ from coatcheck import arguments
 from coatcheck.clock import DAY, HOUR, Clock, SystemClock
 from coatcheck.decide import begin
 from coatcheck.errors import CoatcheckError, ConfigError, Forked, InvalidInput, NotOpen
+from coatcheck.fleet.feeding import Feeding
 from coatcheck.fleet.knowledge import FROM_THE_END
 from coatcheck.fleet.memory import Memory
 from coatcheck.fleet.tokens import Tokens
@@ -666,6 +667,12 @@ class Coatcheck:
         families = await self._store.drop_families()
         await self._in_force(await self._head())
         return families
+
+    @property
+    def feed(self) -> Feeding:
+        """What tells services without the store which access tokens to refuse; the ready-made server offers it."""
+        self._with_tokens()
+        return self._memory.feeding
 
     def _with_tokens(self) -> Tokens:
         self._check_open()

@@ -22,6 +22,8 @@ from coatcheck.decide import lifetime
 from coatcheck.errors import CoatcheckError, StoreUnavailable
 from coatcheck.fleet.barrier import Barrier
 from coatcheck.fleet.cache import Cache, Entry, Fill
+from coatcheck.fleet.feeding import Feeding
+from coatcheck.fleet.hints import Hints
 from coatcheck.fleet.keyring import Keyring
 from coatcheck.fleet.knowledge import Knowledge
 from coatcheck.fleet.lease import Lease
@@ -50,6 +52,8 @@ class Memory:
         upkeep: What happens by itself.
 
         barrier: Waits until a change is in force everywhere.
+
+        feeding: Tells services without the store what changes.
     """
 
     def __init__(self, store: EmbeddedStore | FleetStore, clock: Clock, policy: Policy) -> None:
@@ -61,6 +65,7 @@ class Memory:
         self._entries = self._cache.entries
         self._unstored = Unstored(store)
         self._watch = trust_in(store, Knowledge(self._cache, self._unstored, clock), clock)
+        self.feeding = Feeding(store, Hints(self._watch, clock), clock)
 
     def hold_tokens(self, issuer: str, seals: Sequence[bytes]) -> tuple[Minting, Verifying]:
         """From the next :meth:`start` on keep what access tokens need; return what works with it."""
@@ -104,6 +109,7 @@ class Memory:
 
     async def leave(self) -> None:
         """After :meth:`shut`: end what runs in the background, and write what is still to be written."""
+        await self.feeding.stop()
         await self.barrier.stop()
         await self._watch.leave()
         await self.upkeep.stop()
