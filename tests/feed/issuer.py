@@ -46,17 +46,21 @@ async def set_lease(folder, lease_s):
         connection.execute("UPDATE meta SET lease_s = ?", (lease_s,))
 
 
+class Main(run._Main, run._Side):
+    """The server as the command runs it, but for signals."""
+
+
 class Issuer:
     """One process of an issuer, as far as others can tell."""
 
-    def __init__(self, folder, *, port=0, issuer=None, tls=None):
+    def __init__(self, folder, *, port=0, issuer=None, origins=(), tls=None):
         self.listening = run.listen("127.0.0.1", port, "--port")
         self.port = self.listening.getsockname()[1]
         self.url = f"http{'s' if tls else ''}://localhost:{self.port}"
         self.issuer = issuer or self.url
         store = f"sqlite:///{folder}/coatcheck.db"
         hasher = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
-        self.auth = Coatcheck(store, policy=policy_for(Policy(), (self.url,)), issuer=self.issuer)
+        self.auth = Coatcheck(store, policy=policy_for(Policy(), (self.url, *origins)), issuer=self.issuer)
         self.site = Site(self.auth, database.from_url(store), hasher=hasher)
         self._tls = tls
         self._stack = contextlib.AsyncExitStack()
@@ -72,7 +76,8 @@ class Issuer:
         if self._tls:
             config.load()
             config.ssl = self._tls
-        self._server = run._Side(config)
+        self.auth.feed.start()
+        self._server = Main(config, self.site)
         self._serving = asyncio.create_task(self._server.serve(sockets=[self.listening]))
 
     async def hang_up(self):

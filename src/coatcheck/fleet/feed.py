@@ -37,6 +37,7 @@ from coatcheck.stores.base import LEASE_MOST_S
 
 CLIENT_ID, CLIENT_SECRET = "COATCHECK_CLIENT_ID", "COATCHECK_CLIENT_SECRET"
 _JOIN_S = 10.0
+_PAUSE_S = 0.1
 _LABEL_LONGEST = 100
 _LOST = Tail(epoch=0, trimmed=MOST, head=MOST)
 _WHERE = f'set {CLIENT_ID} and {CLIENT_SECRET} to what "coatcheck clients add" printed'
@@ -98,7 +99,14 @@ class Feed:
 
     async def beat(self, node: str, *, beat: int, applied: int, epoch: int) -> Tail | None:
         # Requests between heartbeats count too, so the counter is ours.
-        return await self._beat(applied, epoch)
+        loop = asyncio.get_running_loop()
+        had_failed, until = self._has_failed, loop.time() + self._lease_s / BEATS_PER_LEASE
+        tail = await self._beat(applied, epoch)
+        while tail is not None and tail.head == applied and not had_failed and loop.time() < until:
+            # Not held, or not for as long as it may be: an issuer that is about to end does that.
+            await asyncio.sleep(_PAUSE_S)
+            tail = await self._beat(applied, epoch)
+        return tail
 
     async def leave(self, node: str) -> None:
         ours, self._node = self._node, None

@@ -64,6 +64,11 @@ class Feeding:
         self._lease_s: float | None = None
         self._held: Counter[str] = Counter()
         self._making_room: dict[str, asyncio.Task[bool]] = {}
+        self._is_ending = False
+
+    def start(self) -> None:
+        """Hold answers from here on."""
+        self._is_ending = False
 
     async def join(self, owner: str, label: str) -> News | None:
         """
@@ -99,7 +104,10 @@ class Feeding:
         until = loop.time() + self._hold_s(owner, await self.lease_s(), wait_s)
         self._held[owner] += 1
         try:
-            while tail is not None and _is_at(tail, applied, epoch) and (left_s := until - loop.time()) > 0:
+            while tail is not None and _is_at(tail, applied, epoch) and not self._is_ending:
+                left_s = until - loop.time()
+                if left_s <= 0:
+                    break
                 await self._hints.wait(mark, left_s)
                 mark = self._hints.mark()
                 tail = await self._store.tail(applied)
@@ -122,7 +130,8 @@ class Feeding:
         return self._lease_s
 
     async def stop(self) -> None:
-        """End what runs in the background."""
+        """End what runs in the background, and hold no answer any longer: the nodes go elsewhere, or come again."""
+        self._is_ending = True
         tasks = list(self._making_room.values())
         for task in tasks:
             task.cancel()

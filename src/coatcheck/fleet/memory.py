@@ -97,6 +97,7 @@ class Memory:
         self._cache.drop()
         self._unstored.drop()
         await self._watch.start()
+        self.feeding.start()
         self.barrier = Barrier(self._store, self._watch.wake)
         self._reader = Reader(self._store, self._cache, self._watch, self._clock, self._entry)
         self.seen = SeenAt(self._store, self._cache)

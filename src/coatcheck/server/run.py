@@ -71,7 +71,7 @@ async def _serve(
         )
         config = _config(app)
         with _certificate(settings, config, site.clock.now()):
-            server = uvicorn.Server(config)
+            server = _Main(config, site)
             await _introduce(site, origins[0], metrics_at, door_at)
             door = build_front_door(site, audiences=audiences(settings.upstreams), sign_in_url=f"{origins[0]}/sign-in")
             async with _beside(_config(metrics.app()), metrics_at), _beside(_config(door), door_at):
@@ -89,6 +89,18 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         server_header=False,
         timeout_graceful_shutdown=GRACE_S,
     )
+
+
+class _Main(uvicorn.Server):
+    """The server itself. When it is to end it first gives the answers that it holds back."""
+
+    def __init__(self, config: uvicorn.Config, site: Site) -> None:
+        super().__init__(config)
+        self._site = site
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._site.auth.feed.stop()
+        await super().shutdown(sockets)
 
 
 class _Side(uvicorn.Server):
@@ -181,10 +193,6 @@ def listen(host: str, port: int, setting: str, *, before: str = "") -> socket.so
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listening = socket.create_server((host, port), family=family, backlog=2048)
-        # Handed on to each connection. asyncio sees to it only for sockets that say that they are TCP, which this one
-        # does not; without it the body of an answer waits for the other side's delayed word that it has the head: 40 ms.
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return listening
     except socket.gaierror:
         raise ConfigError("--host", f"{host!a} is not an address of this machine", "write 127.0.0.1") from None
     except OSError as error:
@@ -193,3 +201,7 @@ def listen(host: str, port: int, setting: str, *, before: str = "") -> socket.so
             raise ConfigError(setting, f"port {port} is in use", remedy) from None
         said = os.strerror(error.errno or 0)
         raise ConfigError(setting, f"cannot listen on {host}, port {port} ({said})", "choose another") from None
+    # Handed on to each connection. asyncio sees to it only for sockets that say that they are TCP, which this one does
+    # not; without it the body of an answer waits for the other side's delayed word that it has the head: 40 ms.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
