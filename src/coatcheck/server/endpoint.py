@@ -29,6 +29,8 @@ from coatcheck.server.site import Site
 from coatcheck.server.visitor import Visitor
 
 _NUMBER_LONGEST = 16
+# What every browser sends along, and no other program does. Node.js's fetch sends Sec-Fetch-Mode, and none of these.
+_OF_PAGES = frozenset({"origin", "sec-fetch-site", "sec-fetch-dest", "sec-fetch-user"})
 _PLACE = re.compile(r" - at `\$\.?([^`]*)`$")
 
 
@@ -131,8 +133,7 @@ WRONG_HOST = Problem(code="wrong_host", status=421, title="Not this host")
 async def serve(endpoint: Endpoint, site: Site, request: Request) -> Response:
     """Answer one request."""
     visitor = site.visitor(request)
-    # What every current browser sends along, and no other program does.
-    from_page = any(name == "origin" or name.startswith("sec-fetch-") for name in request.headers)
+    from_page = not _OF_PAGES.isdisjoint(request.headers.keys())
     client = await _client(site, request, from_page=from_page) if endpoint.who == "client" else None
     if isinstance(client, Problem):
         return _refused(client)
