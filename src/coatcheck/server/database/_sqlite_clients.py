@@ -1,0 +1,60 @@
+"""Clients in SQLite. Floor 6; may import: floors 0 to 2."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from coatcheck.server.database._sqlite_steps import Steps
+from coatcheck.server.database.base import Client, Outcome
+
+
+class ClientSteps(Steps):
+    """See :class:`coatcheck.server.database.base.Database`."""
+
+    async def add_client(self, client: Client) -> Outcome | None:
+        def step() -> Outcome | None:
+            if self._do("SELECT 1 FROM clients WHERE id = ?", (client.id,)).get:
+                return Outcome.NAME_TAKEN
+            flags = (int(client.is_browser), int(client.may_sign_in), int(client.is_disabled))
+            row = (client.id, client.secret, json.dumps(client.audiences), *flags, client.created_at)
+            self._do("INSERT INTO clients VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            return None
+
+        return await self._run(step)
+
+    async def client(self, ident: str) -> Client | None:
+        def step() -> Client | None:
+            row = self._do("SELECT * FROM clients WHERE id = ?", (ident,)).fetchone()
+            return None if row is None else _client(row)
+
+        return await self._run(step)
+
+    async def clients(self) -> list[Client]:
+        return await self._run(
+            lambda: [_client(row) for row in self._do("SELECT * FROM clients ORDER BY id").fetchall()]
+        )
+
+    async def set_client_secret(self, ident: str, secret: bytes) -> Outcome | None:
+        return await self._change_client("UPDATE clients SET secret = ? WHERE id = ?", (secret, ident))
+
+    async def disable_client(self, ident: str) -> Outcome | None:
+        return await self._change_client("UPDATE clients SET is_disabled = 1 WHERE id = ?", (ident,))
+
+    async def _change_client(self, update: str, values: Sequence[Any]) -> Outcome | None:
+        found = await self._run(lambda: self._do(f"{update} RETURNING 1", values).get)
+        return None if found else Outcome.UNKNOWN
+
+
+def _client(row: Sequence[Any]) -> Client:
+    ident, secret, audiences, is_browser, may_sign_in, is_disabled, created_at = row
+    return Client(
+        id=ident,
+        secret=secret,
+        audiences=tuple(json.loads(audiences)),
+        is_browser=bool(is_browser),
+        may_sign_in=bool(may_sign_in),
+        is_disabled=bool(is_disabled),
+        created_at=created_at,
+    )
