@@ -65,4 +65,16 @@ MIGRATIONS = (
         created_at INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    -- A number is never given again: who is still at an old duty would take away the one that got its number.
+    CREATE TABLE duties_to_be (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        user TEXT,
+        ends INTEGER NOT NULL,
+        keep TEXT
+    ) STRICT;
+    INSERT INTO duties_to_be SELECT number, user, ends, keep FROM duties;
+    DROP TABLE duties;
+    ALTER TABLE duties_to_be RENAME TO duties;
+    """,
 )

@@ -117,7 +117,7 @@ class Duty(msgspec.Struct, frozen=True, kw_only=True):
     Sessions that are still to be brought in line with an account.
 
     Attributes:
-        number: To be given to :meth:`Database.done`.
+        number: To be given to :meth:`Database.done`. None is ever given twice.
 
         user: Whose. None: everybody's sessions end.
 
