@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
+from coatcheck.server.database._rows import USER, duty_of, user_of
 from coatcheck.server.database._sqlite_steps import Steps
 from coatcheck.server.database.base import Changed, Duty, Outcome, User
 from coatcheck.server.names import name_key
-
-_USER = "id, name, is_admin, is_disabled, created_at, password_at"
 
 
 class AccountSteps(Steps):
@@ -63,23 +61,23 @@ class AccountSteps(Steps):
 
     async def user(self, ident: str) -> tuple[User, str] | None:
         def step() -> tuple[User, str] | None:
-            row = self._do(f"SELECT {_USER}, password FROM users WHERE id = ?", (ident,)).fetchone()
-            return None if row is None else (_user(row), row[-1])
+            row = self._do(f"SELECT {USER}, password FROM users WHERE id = ?", (ident,)).fetchone()
+            return None if row is None else (user_of(row), row[-1])
 
         return await self._run(step)
 
     async def user_named(self, name: str) -> User | None:
         def step() -> User | None:
-            row = self._do(f"SELECT {_USER} FROM users WHERE name_key = ?", (name_key(name),)).fetchone()
-            return None if row is None else _user(row)
+            row = self._do(f"SELECT {USER} FROM users WHERE name_key = ?", (name_key(name),)).fetchone()
+            return None if row is None else user_of(row)
 
         return await self._run(step)
 
     async def users(self, *, like: str = "", after: str = "", limit: int) -> list[User]:
-        select = f"""SELECT {_USER} FROM users WHERE name_key > ? AND instr(name_key, ?) > 0
+        select = f"""SELECT {USER} FROM users WHERE name_key > ? AND instr(name_key, ?) > 0
                      ORDER BY name_key LIMIT ?"""
         values = (name_key(after), name_key(like), limit)
-        return await self._run(lambda: [_user(row) for row in self._do(select, values).fetchall()])
+        return await self._run(lambda: [user_of(row) for row in self._do(select, values).fetchall()])
 
     async def names_of(self, idents: Sequence[str]) -> dict[str, str]:
         select = "SELECT id, name FROM users WHERE id IN (SELECT value FROM json_each(?))"
@@ -123,11 +121,8 @@ class AccountSteps(Steps):
         await self._run(lambda: self._do(update, (password, ident, expected)))
 
     async def duties(self) -> list[Duty]:
-        def step() -> list[Duty]:
-            rows = self._do("SELECT number, user, ends, keep FROM duties ORDER BY number").fetchall()
-            return [Duty(number=number, user=user, ends=bool(ends), keep=keep) for number, user, ends, keep in rows]
-
-        return await self._run(step)
+        select = "SELECT number, user, ends, keep FROM duties ORDER BY number"
+        return await self._run(lambda: [duty_of(row) for row in self._do(select).fetchall()])
 
     async def is_due(self, number: int) -> bool:
         return await self._run(lambda: bool(self._do("SELECT 1 FROM duties WHERE number = ?", (number,)).get))
@@ -136,23 +131,11 @@ class AccountSteps(Steps):
         await self._run(lambda: self._do("DELETE FROM duties WHERE number = ?", (number,)))
 
     def _user(self, ident: str) -> User | None:
-        row = self._do(f"SELECT {_USER} FROM users WHERE id = ?", (ident,)).fetchone()
-        return None if row is None else _user(row)
+        row = self._do(f"SELECT {USER} FROM users WHERE id = ?", (ident,)).fetchone()
+        return None if row is None else user_of(row)
 
     def _changed(self, before: User, *, ends: bool, keep: str | None) -> Changed:
         user = self._user(before.id)
         if user is None:
             raise AssertionError("the account was there a moment ago, under the same lock")
         return Changed(user, before, self._leave_duty(user.id, ends=ends, keep=keep))
-
-
-def _user(row: Sequence[Any]) -> User:
-    ident, name, is_admin, is_disabled, created_at, password_at = row[:6]
-    return User(
-        id=ident,
-        name=name,
-        is_admin=bool(is_admin),
-        is_disabled=bool(is_disabled),
-        created_at=created_at,
-        password_at=password_at,
-    )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
-from coatcheck.records import Device
+from coatcheck.server.database._rows import entry_of
 from coatcheck.server.database._sqlite_steps import Steps
 from coatcheck.server.database.base import Entry, Event
 
@@ -62,18 +61,4 @@ class AuditSteps(Steps):
                        AND (?2 IS NULL OR user = ?2 OR actor = ?2) AND (?3 IS NULL OR number < ?3)
                      ORDER BY number DESC LIMIT ?4"""
         values = (json.dumps([event.value for event in events]), user, before, limit)
-        return await self._run(lambda: [_entry(row) for row in self._do(select, values).fetchall()])
-
-
-def _entry(row: Sequence[Any]) -> Entry:
-    number, at, event, actor, user, sid, ip, agent, detail = row
-    return Entry(
-        number=number,
-        at=at,
-        event=Event(event),
-        actor=actor,
-        user=user,
-        sid=sid,
-        device=Device(ip=ip, user_agent=agent),
-        detail=json.loads(detail),
-    )
+        return await self._run(lambda: [entry_of(row) for row in self._do(select, values).fetchall()])

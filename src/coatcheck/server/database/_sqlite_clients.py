@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from coatcheck.server.database._rows import CLIENT, client_of
 from coatcheck.server.database._sqlite_steps import Steps
 from coatcheck.server.database.base import Client, Outcome
 
@@ -26,15 +27,14 @@ class ClientSteps(Steps):
 
     async def client(self, ident: str) -> Client | None:
         def step() -> Client | None:
-            row = self._do("SELECT * FROM clients WHERE id = ?", (ident,)).fetchone()
-            return None if row is None else _client(row)
+            row = self._do(f"SELECT {CLIENT} FROM clients WHERE id = ?", (ident,)).fetchone()
+            return None if row is None else client_of(row)
 
         return await self._run(step)
 
     async def clients(self) -> list[Client]:
-        return await self._run(
-            lambda: [_client(row) for row in self._do("SELECT * FROM clients ORDER BY id").fetchall()]
-        )
+        select = f"SELECT {CLIENT} FROM clients ORDER BY id"
+        return await self._run(lambda: [client_of(row) for row in self._do(select).fetchall()])
 
     async def set_client_secret(self, ident: str, secret: bytes) -> Outcome | None:
         return await self._change_client("UPDATE clients SET secret = ? WHERE id = ?", (secret, ident))
@@ -45,16 +45,3 @@ class ClientSteps(Steps):
     async def _change_client(self, update: str, values: Sequence[Any]) -> Outcome | None:
         found = await self._run(lambda: self._do(f"{update} RETURNING 1", values).get)
         return None if found else Outcome.UNKNOWN
-
-
-def _client(row: Sequence[Any]) -> Client:
-    ident, secret, audiences, is_browser, may_sign_in, is_disabled, created_at = row
-    return Client(
-        id=ident,
-        secret=secret,
-        audiences=tuple(json.loads(audiences)),
-        is_browser=bool(is_browser),
-        may_sign_in=bool(may_sign_in),
-        is_disabled=bool(is_disabled),
-        created_at=created_at,
-    )

@@ -14,19 +14,18 @@ class LimitSteps(Steps):
     async def begin_try(self, buckets: Sequence[Bucket], *, now: int) -> int:
         def step() -> int:
             wait = max((self._wait(bucket, now) for bucket in buckets), default=0)
-            if wait <= 0:
+            if not wait:
                 self._connection.executemany(
                     "INSERT INTO tries (bucket, at) VALUES (?, ?)", [(bucket.key, now) for bucket in buckets]
                 )
-            return max(0, wait)
+            return wait
 
         return await self._run(step)
 
     def _wait(self, bucket: Bucket, now: int) -> int:
         select = "SELECT count(*), max(at) FROM tries WHERE bucket = ? AND at > ?"
         count, last = self._do(select, (bucket.key, now - bucket.span_s)).fetchone()
-        # Never above the pace, whatever a clock that was set back makes of *last*.
-        return 0 if count < bucket.free else min(last + bucket.pace_s - now, bucket.pace_s)
+        return bucket.wait_s(count, last, now)
 
     async def forgive(self, buckets: Sequence[Bucket], *, now: int) -> None:
         delete = "DELETE FROM tries WHERE id = (SELECT id FROM tries WHERE bucket = ? AND at = ? LIMIT 1)"

@@ -8,10 +8,9 @@ import apsw
 
 from coatcheck.errors import StoreUnusable
 from coatcheck.server.database._sqlite_steps import Steps
-from coatcheck.server.database.base import Outcome, Table
+from coatcheck.server.database.base import LONGEST_SPAN_S, Outcome, Table
 
 _KEPT = ("users", "audit")  # what a backup holds
-LONGEST_SPAN_S = 3600
 
 
 class _NobodyLeft(Exception):

@@ -21,6 +21,8 @@ import msgspec
 
 from coatcheck.records import Device
 
+LONGEST_SPAN_S = 3600
+
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
     """
@@ -103,13 +105,21 @@ class Bucket(msgspec.Struct, frozen=True):
     Attributes:
         key: What is counted.
 
-        free: Failures within *span_s* seconds before tries are slowed down; then one per *pace_s* seconds.
+        free: Failures within *span_s* seconds before tries are slowed down; then one per *pace_s* seconds. No span is
+            longer than :data:`LONGEST_SPAN_S`.
     """
 
     key: str
     free: int
     span_s: int
     pace_s: int
+
+    def wait_s(self, count: int, last: int, now: int) -> int:
+        """Say how long the next try must wait, after *count* failures within the span, the last one at *last*."""
+        if count < self.free:
+            return 0
+        # Never above the pace, whatever a clock that was set back makes of *last*.
+        return max(0, min(last + self.pace_s - now, self.pace_s))
 
 
 class Duty(msgspec.Struct, frozen=True, kw_only=True):
