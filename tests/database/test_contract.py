@@ -1,8 +1,10 @@
 """Every database of the server keeps the same contract."""
 
 import pytest
+from tests.servers import postgres
 
 from coatcheck.server.database.contract import DatabaseContract
+from coatcheck.server.database.postgres import PostgresDatabase
 from coatcheck.server.database.sqlite import SQLiteDatabase
 
 
@@ -15,3 +17,14 @@ class TestSQLiteDatabase(DatabaseContract):
 
     def make_database(self, place):
         return SQLiteDatabase(str(self.folder / f"{place}.db"))
+
+
+class TestPostgresDatabase(DatabaseContract):
+    """One server, several machines."""
+
+    @pytest.fixture(autouse=True)
+    def _server(self):
+        self.server = postgres.shared()
+
+    def make_database(self, place):
+        return PostgresDatabase(self.server.url(schema=f"d_{place}"))

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -195,20 +195,39 @@ class Changed(msgspec.Struct, frozen=True):
     duty: Duty
 
 
+class Migrated(msgspec.Struct, frozen=True):
+    """
+    What a migration did to the tables.
+
+    Attributes:
+        before: Their version before it; 0 when there were none. after: their version now.
+    """
+
+    before: int
+    after: int
+
+
 class Database(Protocol):
     """
     Accounts, limits, set-up and the audit trail.
 
     Every method raises :class:`coatcheck.StoreUnavailable` when the database cannot answer; nothing was written then.
+    Only where a connection breaks at the very commit, nobody can tell: then the error says so.
     """
 
-    async def open(self) -> None:
+    async def open(self, *, may_be_new: bool = True) -> None:
         """
-        Make what is missing and bring the schema up to date.
+        Make what is missing. A file is brought up to date, too; a database that others may use at this moment is not.
+
+        Args:
+            may_be_new: Whether there may be nothing yet.
 
         Raises:
             StoreUnusable: It must not be used.
         """
+
+    async def migrate(self) -> Migrated:
+        """Make the tables, or bring them up to date. For one that is not open."""
 
     async def close(self) -> None:
         """Let go of it. Calling it again does nothing."""
@@ -305,6 +324,11 @@ class Database(Protocol):
 
     async def sweep(self, *, now: int, audit_s: int, limit: int) -> int:
         """Remove at most *limit* rows of each kind that is past its time; return how many."""
+
+
+@runtime_checkable
+class Portable(Database, Protocol):
+    """A database whose backups are this program's business; others have programs of their own for that."""
 
     async def export(self) -> list[Table]:
         """Return everything that belongs into a backup: table by table, in one snapshot."""

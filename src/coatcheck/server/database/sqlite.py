@@ -20,6 +20,7 @@ from coatcheck.server.database._sqlite_clients import ClientSteps
 from coatcheck.server.database._sqlite_limits import LimitSteps
 from coatcheck.server.database._sqlite_schema import MIGRATIONS
 from coatcheck.server.database._sqlite_upkeep import UpkeepSteps
+from coatcheck.server.database.base import Migrated
 from coatcheck.stores import _sqlite_file as file
 from coatcheck.stores import _sqlite_here as here
 
@@ -39,17 +40,19 @@ class SQLiteDatabase(AccountSteps, ClientSteps, LimitSteps, AuditSteps, UpkeepSt
     def __repr__(self) -> str:
         return f"SQLiteDatabase({self._name!r})"
 
-    async def open(self) -> None:
+    async def open(self, *, may_be_new: bool = True) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="coatcheck-database")
         try:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._open)
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._open, may_be_new)
         except BaseException:
             self._thread.shutdown(wait=False)
             self._thread = None
             raise
 
-    def _open(self) -> None:
+    def _open(self, may_be_new: bool) -> None:
         path = Path(os.path.realpath(self._name))
+        if not may_be_new and not path.exists():
+            raise StoreUnusable(f"there is no file {self._name}; name the one that the server uses")
         with here.one_at_a_time():
             here.check_not_inherited(path)
             file.prepare(path, is_open_here=here.is_open(path))
@@ -71,9 +74,15 @@ class SQLiteDatabase(AccountSteps, ClientSteps, LimitSteps, AuditSteps, UpkeepSt
         if done > len(MIGRATIONS):
             problem = f"{self._name} has server schema {done}, this version of Coatcheck knows {len(MIGRATIONS)}"
             raise StoreUnusable(f"{problem}; upgrade Coatcheck")
+        self._version_before = int(done)
         for script in MIGRATIONS[done:]:
             self._do(script)
         self._do("UPDATE server SET schema = ?", (len(MIGRATIONS),))
+
+    async def migrate(self) -> Migrated:
+        await self.open()
+        await self.close()
+        return Migrated(self._version_before, len(MIGRATIONS))
 
     async def close(self) -> None:
         thread, self._thread = self._thread, None

@@ -1,0 +1,70 @@
+"""
+The server's database in PostgreSQL, for servers on several machines. Floor 6; may import: floors 0 to 2.
+
+How it is opened and closed is here; how its connections are kept in :mod:`._postgres_link`; what it keeps is in a file
+for each subject (``_postgres_*.py``).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from coatcheck.server.database import _postgres_schema as schema
+from coatcheck.server.database._postgres_accounts import AccountSteps
+from coatcheck.server.database._postgres_audit import AuditSteps
+from coatcheck.server.database._postgres_clients import ClientSteps
+from coatcheck.server.database._postgres_limits import LimitSteps
+from coatcheck.server.database._postgres_link import Link
+from coatcheck.server.database._postgres_url import place_of
+from coatcheck.server.database.base import LONGEST_SPAN_S, Migrated
+
+
+class PostgresDatabase(AccountSteps, ClientSteps, LimitSteps, AuditSteps):
+    """
+    See :class:`coatcheck.server.database.base.Database`.
+
+    Args:
+        url: ``postgresql://…``, with ``schema=`` among its options or without.
+
+    Raises:
+        ConfigError: The URL makes no sense.
+    """
+
+    def __init__(self, url: str) -> None:
+        place = place_of(url)
+        self._link = Link(place)
+        self._schema = place.schema
+        self.s = f'"{place.schema}"'
+
+    def __repr__(self) -> str:
+        return f"PostgresDatabase(schema={self._schema!r})"  # the URL may hold a password
+
+    async def open(self, *, may_be_new: bool = True) -> None:
+        await self._link.alone(
+            lambda connection: schema.check(connection, self._schema, may_be_new=may_be_new), within_s=schema.OPENING_S
+        )
+        await self._link.open()
+
+    async def migrate(self) -> Migrated:
+        return await self._link.alone(
+            lambda connection: schema.migrate(connection, self._schema), within_s=schema.LONGEST_MIGRATION_S
+        )
+
+    async def close(self) -> None:
+        await self._link.close()
+
+    async def sweep(self, *, now: int, audit_s: int, limit: int) -> int:
+        async def step(connection: Any) -> int:
+            gone = 0
+            for table, key, column, at in (
+                ("tries", "id", "at", now - LONGEST_SPAN_S),
+                ("codes", "digest", "ends_at", now),
+                ("audit", "number", "at", now - audit_s),
+            ):
+                # What another process has in hand is left to it.
+                chosen = f"SELECT {key} FROM {self.s}.{table} WHERE {column} <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED"
+                said = await connection.execute(f"DELETE FROM {self.s}.{table} WHERE {key} IN ({chosen})", at, limit)
+                gone += int(said.rpartition(" ")[2])
+            return gone
+
+        return await self._link.write(step)
