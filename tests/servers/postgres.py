@@ -49,7 +49,6 @@ _SETTINGS = {
     "log_line_prefix": "'%m [%p] %a '",
 }
 _HBA = "local all all trust\nlocal replication all trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
-_WATCHERS: list[subprocess.Popen] = []  # they outlive us, so nobody waits for them
 _USER_ENTRY = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
 
 
@@ -109,7 +108,8 @@ def _use(folder: Path, version: str, env: dict[str, str] | None, settings: dict[
         server = Server(folder, version, users, env)
         if not (folder / "ready").exists():
             watcher = [sys.executable, __file__, str(folder)]
-            _WATCHERS.append(subprocess.Popen(watcher, start_new_session=True, stdin=subprocess.DEVNULL))
+            outlives_us = subprocess.Popen(watcher, start_new_session=True, stdin=subprocess.DEVNULL)
+            outlives_us.returncode = 0  # so nobody complains that nobody waits for it
             server.make({**_SETTINGS, **settings})
             (folder / "ready").write_text(json.dumps({"port": server.port}))
         else:
