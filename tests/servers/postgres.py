@@ -16,6 +16,7 @@ Rules of this module:
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import importlib.util
@@ -49,6 +50,7 @@ _SETTINGS = {
     "log_line_prefix": "'%m [%p] %a '",
 }
 _HBA = "local all all trust\nlocal replication all trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
+_SHARED: dict[tuple[str, int], Server] = {}
 _USER_ENTRY = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
 
 
@@ -88,13 +90,16 @@ def start(version: str = "18", *, env: dict[str, str] | None = None, **settings:
 def shared(version: str = "18") -> Server:
     """Return the server that the whole test run uses. Never stop, pause or restart it."""
     need(version)
+    if (version, os.getpid()) in _SHARED:
+        return _SHARED[version, os.getpid()]
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))[:16]
     folder = Path(tempfile.gettempdir()) / f"coatcheck-run-{run}-pg{version}"
     while True:
         with contextlib.suppress(FileNotFoundError):  # its last user has just gone, and it with them
             folder.mkdir(exist_ok=True)
             if server := _use(folder, version, None, {}):
-                return server
+                atexit.register(server._users.close)
+                return _SHARED.setdefault((version, os.getpid()), server)
 
 
 def _use(folder: Path, version: str, env: dict[str, str] | None, settings: dict[str, str]) -> Server | None:

@@ -19,7 +19,7 @@ import contextlib
 import os
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import asyncpg
@@ -41,6 +41,7 @@ _BEGIN = f"""
     SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off';
 """
 _FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+_WHICH = "the database (PostgreSQL)"
 
 _SAID = {
     "25006": "it takes no writes; it may be a standby",
@@ -98,7 +99,7 @@ def _said(error: Exception) -> str:
 def unavailable(error: Exception, *, is_in_doubt: bool = False) -> StoreUnavailable:
     """Return *error* as ours."""
     doubt = "; it broke at the commit, so what was to be written may be there or not" if is_in_doubt else ""
-    return StoreUnavailable(f"PostgreSQL: {_said(error)}{doubt}")
+    return StoreUnavailable(f"{_WHICH}: {_said(error)}{doubt}")
 
 
 def _is_loss(error: Exception) -> bool:
@@ -183,7 +184,7 @@ class Link:
         except _FAULTS as error:
             remedy = _REMEDIES.get(_state_of(error))
             if remedy is not None:
-                raise StoreUnusable(f"PostgreSQL: {_said(error)}; {remedy}") from None
+                raise StoreUnusable(f"{_WHICH}: {_said(error)}; {remedy}") from None
             raise unavailable(error) from None
 
     async def _connect(self) -> Any:
@@ -197,15 +198,19 @@ class Link:
 
     async def read(self, step: Step[T]) -> T:
         """Do a step that is one statement and changes nothing."""
-        return await self._shielded(self._attempts(step, writes=False))
+        return await self._shielded(step, writes=False)
 
     async def write(self, step: Step[T]) -> T:
         """Do a step in a transaction, which is committed if *step* returns."""
-        return await self._shielded(self._attempts(step, writes=True))
+        return await self._shielded(step, writes=True)
 
-    async def _shielded(self, work: Coroutine[Any, Any, T]) -> T:
+    async def _shielded(self, step: Step[T], *, writes: bool) -> T:
+        if self._pool is None:
+            raise NotOpen("the database is not open")
+        if self._pid != os.getpid():
+            raise Forked("the database was opened before fork(); open it in each process, after the fork")
         # A caller that goes away does not leave a step half awaited.
-        task = asyncio.ensure_future(work)
+        task = asyncio.ensure_future(self._attempts(step, writes=writes))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         return await asyncio.shield(task)
@@ -223,10 +228,6 @@ class Link:
 
     async def _attempt(self, step: Step[T], attempt: _Attempt, *, writes: bool) -> T:
         pool = self._pool
-        if pool is None:
-            raise NotOpen("the database is not open")
-        if self._pid != os.getpid():
-            raise Forked("the database was opened before fork(); open it in each process, after the fork")
         connection = await pool.acquire()
         try:
             attempt.is_connected = True
