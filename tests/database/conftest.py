@@ -3,6 +3,7 @@
 import pytest
 from tests.servers import postgres
 
+from coatcheck.server.database._postgres_link import WAIT_S
 from coatcheck.server.database.postgres import PostgresDatabase
 
 
@@ -25,8 +26,8 @@ async def make():
     """Opens databases, and closes them at the end."""
     opened = []
 
-    async def open_one(url, **kwargs):
-        database = PostgresDatabase(url)
+    async def open_one(url, *, wait_s=WAIT_S, **kwargs):
+        database = PostgresDatabase(url, wait_s=wait_s)
         await database.open(**kwargs)
         opened.append(database)
         return database

@@ -31,15 +31,8 @@ T = TypeVar("T")
 Step = Callable[[Any], Awaitable[T]]
 
 MOST_CONNECTIONS = 8
-PATIENCE_S = 5.0
+WAIT_S = 5.0
 _IDLE_S = 300.0
-_AT_SERVER = f"{PATIENCE_S * 0.9:.1f}s"
-_BEGIN = f"""
-    BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
-    SET LOCAL statement_timeout = '{_AT_SERVER}';
-    SET LOCAL idle_in_transaction_session_timeout = '{_AT_SERVER}';
-    SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off';
-"""
 _FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 _WHICH = "the database (PostgreSQL)"
 
@@ -56,7 +49,7 @@ _SAID = {
     "53100": "its disk is full",
     "53300": "it has no connection left",
     "55P03": "others hold what is needed for too long",
-    "57014": f"it did not answer within {PATIENCE_S:.0f} s",
+    "57014": "it did not answer in time",
     "57P01": "it is shutting down",
     "57P02": "it crashed",
     "57P03": "it is starting or shutting down",
@@ -79,7 +72,7 @@ def _state_of(error: Exception) -> str:
 def _said(error: Exception) -> str:
     """Say what *error* means, in words of our own."""
     if isinstance(error, TimeoutError):
-        return f"it did not answer within {PATIENCE_S:.0f} s"
+        return "it did not answer in time"
     if isinstance(error, socket.gaierror):
         return "its host is not known"
     if isinstance(error, ConnectionRefusedError):
@@ -109,6 +102,22 @@ def _is_loss(error: Exception) -> bool:
     return not isinstance(error, TimeoutError | ValueError)
 
 
+def begin(wait_s: float) -> str:
+    """
+    Return what begins a step that writes.
+
+    Each statement sees what was committed before it, whatever the user's settings are; and who falls silent in the
+    middle of a step is put out by the server, with the locks that it holds.
+    """
+    at_server = f"{wait_s * 900:.0f}ms"
+    return f"""
+        BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
+        SET LOCAL statement_timeout = '{at_server}';
+        SET LOCAL idle_in_transaction_session_timeout = '{at_server}';
+        SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'
+    """
+
+
 class _Attempt:
     """How far an attempt got."""
 
@@ -131,10 +140,13 @@ class Link:
 
     Args:
         place: Where.
+
+        wait_s: How long a step may take in all.
     """
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, *, wait_s: float) -> None:
         self._place = place
+        self._wait_s = wait_s
         self._pool: Any = None
         self._pid = 0
         self._under_way: set[asyncio.Task[Any]] = set()
@@ -156,9 +168,9 @@ class Link:
         if pool is None or self._pid != os.getpid():
             return
         if self._under_way:
-            await asyncio.wait(self._under_way, timeout=2 * PATIENCE_S)
+            await asyncio.wait(self._under_way, timeout=2 * self._wait_s)
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(self._wait_s):
                 await pool.close()
         except Exception:
             pool.terminate()  # whatever hinders a farewell: what matters is committed
@@ -189,7 +201,7 @@ class Link:
 
     async def _connect(self) -> Any:
         try:
-            return await asyncpg.connect(self._place.dsn.reveal(), timeout=PATIENCE_S)
+            return await asyncpg.connect(self._place.dsn.reveal(), timeout=self._wait_s)
         except (asyncpg.PostgresError, OSError):
             raise
         except (ValueError, LookupError, OverflowError):
@@ -219,7 +231,7 @@ class Link:
         for is_last in (False, True):
             attempt = _Attempt()
             try:
-                async with asyncio.timeout(PATIENCE_S):
+                async with asyncio.timeout(self._wait_s):
                     return await self._attempt(step, attempt, writes=writes)
             except _FAULTS as error:
                 if is_last or not attempt.may_be_repeated(error):
@@ -232,7 +244,7 @@ class Link:
         try:
             attempt.is_connected = True
             if writes:
-                await connection.execute(_BEGIN)
+                await connection.execute(begin(self._wait_s))
             result = await step(connection)
             if writes:
                 attempt.is_committing = True

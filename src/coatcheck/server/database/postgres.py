@@ -14,7 +14,7 @@ from coatcheck.server.database._postgres_accounts import AccountSteps
 from coatcheck.server.database._postgres_audit import AuditSteps
 from coatcheck.server.database._postgres_clients import ClientSteps
 from coatcheck.server.database._postgres_limits import LimitSteps
-from coatcheck.server.database._postgres_link import Link
+from coatcheck.server.database._postgres_link import WAIT_S, Link
 from coatcheck.server.database._postgres_url import place_of
 from coatcheck.server.database.base import LONGEST_SPAN_S, Migrated
 
@@ -26,13 +26,15 @@ class PostgresDatabase(AccountSteps, ClientSteps, LimitSteps, AuditSteps):
     Args:
         url: ``postgresql://…``, with ``schema=`` among its options or without.
 
+        wait_s: How long a step may take in all, at most.
+
     Raises:
         ConfigError: The URL makes no sense.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, wait_s: float = WAIT_S) -> None:
         place = place_of(url)
-        self._link = Link(place)
+        self._link = Link(place, wait_s=wait_s)
         self._schema = place.schema
         self.s = f'"{place.schema}"'
 
