@@ -6,6 +6,7 @@ Rules of this module:
 1. ``verify`` does no I/O: keys and revocations are already here, or the answer is "no".
 2. Where revocations come from is said by whoever makes a verifier. There is no default, since the easy one would accept
    revoked tokens until they expire.
+3. Nothing here survives a fork: in the child nobody fetches, and the store's connections are the parent's.
 """
 
 from __future__ import annotations
@@ -13,18 +14,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
+import weakref
 from typing import Any, Self
 
 from coatcheck import arguments
 from coatcheck.clock import Clock, SystemClock
 from coatcheck.engine import Coatcheck
-from coatcheck.errors import ConfigError, NotOpen, StoreUnavailable
+from coatcheck.errors import ConfigError, Forked, NotOpen, StoreUnavailable
 from coatcheck.fleet.cache import Cache
 from coatcheck.fleet.fetching import Jwks
 from coatcheck.fleet.keyring import Keyring
+from coatcheck.fleet.knowledge import Knowledge
+from coatcheck.fleet.memory import trust_in
 from coatcheck.fleet.minting import Verifying
 from coatcheck.fleet.unstored import Unstored
-from coatcheck.fleet.watch import Watch
 from coatcheck.policy import check_issuer
 from coatcheck.records import Claims, Refused
 from coatcheck.secret import revealed
@@ -39,6 +43,8 @@ _WHERE = f'give an engine, a store URL, or "{NONE}"'
 
 Feed = Coatcheck | str
 _Check = Any
+
+_open: weakref.WeakSet[Verifier] = weakref.WeakSet()
 
 
 class Verifier:
@@ -61,6 +67,7 @@ class Verifier:
         self.audience = arguments.one_audience(audience)
         self._clock: Clock = clock or SystemClock()
         self._feed = feed
+        self._store: Any = None
         if isinstance(feed, str) and feed != NONE:
             scheme = feed.partition("://")[0]
             if scheme in ("http", "https"):
@@ -104,15 +111,17 @@ class Verifier:
             else:
                 await self._open_store(stack)
             self._closing = stack.pop_all()
+        _open.add(self)
 
     async def _open_store(self, stack: contextlib.AsyncExitStack) -> None:
         await self._store.open()
         stack.push_async_callback(self._store.close)
-        cache = Cache(1)  # no session is ever in it
-        watch = Watch(self._store, cache, Unstored(self._store), self._clock)
+        # Of sessions it holds none.
+        watch = trust_in(self._store, Knowledge(Cache(1), Unstored(self._store), self._clock), self._clock)
         keyring = Keyring(self._store, seals=None, alg="ES256")
         verifying = Verifying(watch, keyring, self._clock, issuer=self.issuer, size=_CACHED_TOKENS)
-        watch.start()
+        await watch.start()
+        stack.push_async_callback(watch.leave)
         if not watch.is_sure(self._clock.elapsed()):
             raise StoreUnavailable("the change log cannot be read now")
         stack.callback(watch.stop, NotOpen("the verifier is closed"))
@@ -133,8 +142,19 @@ class Verifier:
 
     async def close(self) -> None:
         """Let go of everything. Calling it again does nothing."""
+        _open.discard(self)
         self._check = None
         await self._closing.aclose()
+
+    def _forked(self) -> None:
+        def refuse(token: str) -> Claims | Refused:
+            raise Forked("the verifier was opened before a fork; open it in each worker, after the fork")
+
+        self._check = refuse
+        self._closing = contextlib.AsyncExitStack()  # what there is to close is the parent's
+        abandon = getattr(self._store, "abandon", None)
+        if abandon is not None:
+            abandon()
 
     def verify(self, jwt: str) -> Claims | Refused:
         """
@@ -147,6 +167,15 @@ class Verifier:
             raise NotOpen('the verifier is not open; use "async with"')
         answer: Claims | Refused = self._check(revealed(jwt))
         return answer
+
+
+def _forked() -> None:
+    for verifier in list(_open):
+        verifier._forked()  # noqa: SLF001  one module, and no business of users
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

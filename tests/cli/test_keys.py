@@ -3,7 +3,9 @@
 import asyncio
 from pathlib import Path
 
+import httpx
 import pytest
+from tests.serving import started
 
 from coatcheck import Claims, Coatcheck, ConfigError, Reason, Refused, TokenPair
 
@@ -158,13 +160,35 @@ def test_a_lost_secret(cli, sign_in, check, monkeypatch):
     assert entry["detail"] == {"what": "reset", "families_ended": 1}
 
 
+def test_a_server_that_runs_meanwhile_hinders_none_with_the_new_secret(cli, place):
+    """It makes no keys with what it holds, says so once, and the next one gives tokens, before the first has ended."""
+    secret = cli("clients", "add", "report", "--audience", "billing", "--json").json["secret"]
+
+    def ask(server):
+        form = {"grant_type": "client_credentials"}
+        return httpx.post(f"{server.url}/oauth/token", data=form, auth=("report", secret)).status_code
+
+    with started(place) as old:
+        assert ask(old) == 200
+        kept = SECRET.read_text()
+        assert cli("keys", "reset", "--secret-lost", "--yes").code == 0
+        assert [ask(old) for _ in range(3)] == [503] * 3
+        SECRET.unlink()
+        with started(place) as new:
+            assert SECRET.read_text() != kept
+            assert ask(new) == 200
+            assert ask(old) == 503
+    assert old.said.count("declared lost") == 1
+    assert "declared lost" not in new.said
+
+
 def test_a_reset_makes_no_secret(cli):
     """A file that was lost stays lost: the server makes the next, or is given one."""
     SECRET.unlink()
     ran = cli("keys", "reset", "--secret-lost", "--yes")
     assert ran.code == 0
     assert not SECRET.exists()
-    assert "Restart all servers" in ran.out
+    assert "Restart all servers with a new secret" in ran.out
     assert "cookies stay" in ran.out
 
 
@@ -177,9 +201,10 @@ def test_a_reset_needs_a_reason_and_a_yes(cli, token):
     assert cli("keys", "reset", "--secret-lost").code == 2
     ran = cli("keys", "reset", "--secret-lost", stdin="no\n", is_tty=True)
     assert ran.code == 1
-    assert "Stop all servers first" in ran.err
+    assert "No server gives tokens" in ran.err
     assert listed(cli) == before
     assert cli("keys", "reset", "--secret-lost", stdin="yes\n", is_tty=True).code == 0
+    SECRET.unlink()
     assert not set(listed(cli)) & set(before)
 
 

@@ -31,7 +31,8 @@ def make_site(tmp_path, clock):
 
     def make(**kwargs):
         url = f"sqlite:///{tmp_path}/coatcheck.db"
-        auth = Coatcheck(url, policy=policy_for(Policy(), (ORIGIN,)), issuer=ORIGIN, clock=clock)
+        policy = policy_for(kwargs.pop("policy", Policy()), (ORIGIN,))
+        auth = Coatcheck(url, policy=policy, issuer=ORIGIN, clock=clock)
         return Site(auth, database.from_url(url), clock=clock, hasher=Passwords(kwargs.pop("hasher", CHEAP)))
 
     return make

@@ -2,15 +2,19 @@
 
 import asyncio
 import base64
+from urllib.parse import urlencode
 
 import httpx
 import jwt as pyjwt
 import pytest
 from authlib.integrations.httpx_client import AsyncOAuth2Client
 
-from coatcheck import Claims, Verifier
+from coatcheck import Claims, Policy, Reason, Refused, StoreUnavailable, Verifier
 from coatcheck.cli import main
+from coatcheck.clock import DAY
 from coatcheck.server.app import build_app
+from coatcheck.server.problems import Problem
+from coatcheck.tokens.keys import JWKS_CACHE_S
 
 ORIGIN = "https://auth.example.com"
 PASSWORD = "correct horse battery"
@@ -53,7 +57,7 @@ def form(**fields):
 async def test_the_keys_are_published(program, site):
     """With a life that agrees with their schedule, and without anything private."""
     answer = await program.get("/.well-known/jwks.json")
-    assert answer.headers["cache-control"] == "public, max-age=300"
+    assert answer.headers["cache-control"] == f"public, max-age={JWKS_CACHE_S}" and "pragma" not in answer.headers
     (key,) = answer.json()["keys"]
     assert key["alg"] == "ES256" and key["use"] == "sig" and "d" not in key
     metadata = (await program.get("/.well-known/oauth-authorization-server")).json()
@@ -156,6 +160,124 @@ async def test_bad_requests_have_the_rfcs_names(program, clients, data, status, 
     assert answer.headers["cache-control"] == "no-store"
 
 
+URLENCODED = {"content-type": "application/x-www-form-urlencoded"}
+ASK = "grant_type=client_credentials"
+
+
+@pytest.mark.parametrize("more", ["&client_secret=x", "&client_id=other", "&client_id=worker&client_secret=x"])
+async def test_credentials_come_once(program, clients, more):
+    """By Basic or in the body (RFC 6749, sections 2.3 and 5.2): which of two would count, nobody could tell."""
+    secret = await clients("worker")
+    await clients("other", is_public=True)
+    send = {"headers": URLENCODED, "auth": ("worker", secret)}
+    answer = await program.post("/oauth/token", content=ASK + more, **send)
+    assert answer.status_code == 400 and answer.json()["error"] == "invalid_request"
+    assert (await program.post("/oauth/token", content=f"{ASK}&client_id=worker", **send)).status_code == 200
+    both = [("authorization", httpx.BasicAuth("worker", secret)._auth_header)] * 2
+    answer = await program.post("/oauth/token", content=ASK, headers=[*URLENCODED.items(), *both])
+    assert answer.status_code == 401
+
+
+async def test_credentials_are_percent_encoded_in_basic(program, clients):
+    """RFC 6749, section 2.3.1; a scheme has no case (RFC 9110, section 11.1)."""
+    secret = await clients("wor.ker")
+    encoded = "".join(f"%{ord(letter):02x}" for letter in f"wor.ker{secret}")
+    value = base64.b64encode(f"{encoded[: 3 * 7]}:{encoded[3 * 7 :]}".encode()).decode()
+    for scheme in ("Basic", "basic", "BASIC"):
+        headers = URLENCODED | {"authorization": f"{scheme} {value}"}
+        assert (await program.post("/oauth/token", content=ASK, headers=headers)).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["grant_type", "client_id", "client_secret", "refresh_token", "token"])
+@pytest.mark.parametrize("path", ["/oauth/token", "/oauth/revoke", "/oauth/introspect"])
+async def test_a_parameter_comes_once(program, clients, path, name):
+    """RFC 6749, section 3.2; two readers of one request could each believe another value."""
+    fields = {"client_id": "worker", "client_secret": await clients("worker"), "token": "x"}
+    fields |= {"grant_type": "refresh_token", "refresh_token": "x"}
+    if name in (("token",) if path == "/oauth/token" else ("grant_type", "refresh_token")):
+        return  # not read there
+    answer = await program.post(path, content=urlencode([*fields.items(), (name, fields[name])]), headers=URLENCODED)
+    assert answer.status_code == 400 and answer.json()["error"] == "invalid_request"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/json", '{"grant_type":"client_credentials"}'),
+        ("multipart/form-data; boundary=x", "--x--"),
+        ("text/plain", ASK),
+        ("", ASK),
+        (URLENCODED["content-type"], "grant_type=%ff"),
+        (URLENCODED["content-type"], "grant_type=\u00e9"),
+        (URLENCODED["content-type"], "&".join(["a=1"] * 51)),
+    ],
+)
+async def test_a_body_of_another_kind_is_a_bad_request(program, clients, kind, body):
+    """Only the one that the RFCs name is read; what cannot be decoded is not guessed at."""
+    secret = await clients("worker")
+    answer = await program.post(
+        "/oauth/token", content=body.encode(), headers={"content-type": kind}, auth=("worker", secret)
+    )
+    assert answer.status_code == 400 and answer.json()["error"] == "invalid_request"
+
+
+async def test_credentials_in_the_address_do_not_count(program, clients):
+    """They would stand in logs (RFC 6749, section 2.3.1)."""
+    secret = await clients("worker")
+    url = f"/oauth/token?client_id=worker&client_secret={secret}"
+    assert (await program.post(url, content=ASK, headers=URLENCODED)).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "error"),
+    [
+        ("GET", "/oauth/token", "", 405, "invalid_request"),
+        ("POST", "/oauth/token", "a" * 70_000, 413, "invalid_request"),
+        ("GET", "/oauth/nothing", "", 404, "invalid_request"),
+        ("GET", "/.well-known/nothing", "", 404, "invalid_request"),
+    ],
+)
+async def test_programs_are_told_in_json(program, method, path, body, status, error):
+    """Also by what answers before or instead of a handler; nothing of it is kept by caches."""
+    answer = await program.request(method, path, content=body, headers=URLENCODED)
+    assert answer.status_code == status and answer.json() == {"error": error}
+    assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "error"),
+    [(StoreUnavailable("planted"), 503, "temporarily_unavailable"), (RuntimeError("planted"), 500, "server_error")],
+)
+async def test_a_fault_is_told_in_json_and_says_nothing(program, clients, site, monkeypatch, fault, status, error):
+    """Come back later, or a fault of ours; in neither case what it is, and no grant is said to be invalid."""
+    secret = await clients("worker")
+
+    async def fails(*args, **kwargs):
+        raise fault
+
+    monkeypatch.setattr(site.auth, "refresh", fails)
+    fields = {"grant_type": "refresh_token", "refresh_token": "x"}
+    answer = await program.post("/oauth/token", data=fields, auth=("worker", secret))
+    assert answer.status_code == status and answer.json() == {"error": error}
+    assert ("retry-after" in answer.headers) == (status == 503)
+
+
+@pytest.mark.parametrize("path", ["/oauth/token", "/oauth/revoke", "/oauth/introspect"])
+async def test_memory_that_is_unsure_is_told_as_such(program, clients, site, monkeypatch, path):
+    """503 with when to come back: neither "inactive" nor a grant that a client would throw away."""
+    secret = await clients("worker")
+
+    async def refresh(*args, **kwargs):
+        return Refused(Reason.UNSURE)
+
+    monkeypatch.setattr(site.auth, "refresh", refresh)
+    monkeypatch.setattr(site.auth, "verify", lambda *args, **kwargs: Refused(Reason.UNSURE))
+    fields = {"grant_type": "refresh_token", "refresh_token": "x", "token": "x"}
+    answer = await program.post(path, data=fields, auth=("worker", secret))
+    assert answer.status_code == 503 and answer.json()["error"] == "temporarily_unavailable"
+    assert answer.headers["retry-after"] == "5"
+
+
 @pytest.mark.parametrize("value", ["Basic !!", "Basic " + base64.b64encode(b"no colon").decode(), "Bearer x"])
 async def test_broken_credentials_are_401(program, value):
     """Never a traceback."""
@@ -201,6 +323,27 @@ async def test_introspection_is_for_ones_own_audience(program, clients, sign_in,
     assert told.json() == {"active": False}
 
 
+async def test_no_claim_answers_for_introspection(program, clients, make_site, people, tmp_path):
+    """A session's own "active" or "token_type" is not taken for what RFC 7662 means by it."""
+    site = make_site(policy=Policy(access_claims={"*": ("active", "token_type")}))
+    async with site.lifespan():
+        secret = await clients("orders-api", "orders")
+        session = (await site.auth.sign_in("maria", claims={"active": False, "token_type": "none"})).session
+        token = site.auth.access_token(session, audience="orders")
+        transport = httpx.ASGITransport(build_app(site, https=True, opens=False))
+        async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as client:
+            told = await client.post("/oauth/introspect", **form(token=token), auth=("orders-api", secret))
+    assert (told.json()["active"], told.json()["token_type"]) == (True, "Bearer")
+
+
+async def test_tokens_that_no_client_has_asked_for_are_no_clients(site, clients):
+    """Pages' tokens, also those of the front door, carry the client_id "browser": who had it could revoke them."""
+    for kind in ({}, {"is_public": True}):
+        refused = await site.clients.add("browser", ("orders",), now=site.clock.now(), **kind)
+        assert isinstance(refused, Problem) and refused.field == "id"
+    await clients("browser", is_browser=True)
+
+
 async def test_signing_in_for_tokens_is_off_by_default_and_not_for_pages(program, clients, sign_in, browser, site):
     """Only through a client registered for it, and never from a page."""
     assert (await sign_in()).status_code == 403
@@ -227,6 +370,21 @@ async def test_a_page_gets_access_tokens_only_for_registered_audiences(people, e
     for audience in ("billing", "nothing"):
         refused = await maria.post("/api/token", json={"audience": audience})
         assert refused.status_code == 403 and refused.json()["code"] == "wrong_audience"
+
+
+async def test_a_token_is_said_to_live_for_as_long_as_it_does(people, enter, clients, site, program):
+    """Near its session's end that is less than the policy's 15 minutes: to a page, and to a client for itself."""
+    await clients("page", "orders", is_browser=True)
+    maria = await enter("maria")
+    secret = await clients("worker", "orders")
+    ask = {"data": {"grant_type": "client_credentials"}, "auth": ("worker", secret)}
+    for ahead_s in (17 * DAY, 4 * DAY, 100):
+        expires_at = (await maria.get("/api/session")).json()["expires_at"]
+        site.clock.advance(expires_at - site.clock.now() - ahead_s)
+    page = await maria.post("/api/token", json={"audience": "orders"})
+    for answer, lives_s in ((page, 100), (await program.post("/oauth/token", **ask), 900)):
+        claims = site.auth.verify(answer.json()["access_token"], audience="orders")
+        assert answer.json()["expires_in"] == claims.expires_at - site.clock.now() == lives_s
 
 
 async def command(site, *argv):

@@ -97,6 +97,7 @@ def test_a_token_says_what_rfc_9068_asks_for(forge, session, clock):
         "sid": session.sid,
         "ver": 1,
         "auth_time": clock.now(),
+        "amr": ["pwd"],
         "roles": ["admin"],
     }
 
@@ -547,9 +548,9 @@ async def test_session_claims_take_no_reserved_place(auth):
     assert said["sub"] == "maria"
 
 
-@pytest.mark.parametrize("name", sorted(RESERVED_CLAIMS | {"th"}))
+@pytest.mark.parametrize("name", sorted(RESERVED_CLAIMS | {"th", "sxp"}))
 def test_no_policy_names_a_reserved_claim(name):
-    """It is refused when the policy is built, by name; "th" too, which binds a token to the cookie beside it."""
+    """It is refused when the policy is built, by name; also "th" and "sxp", of the token in the cookie."""
     with pytest.raises(ConfigError, match="access_claims"):
         Policy(access_claims={"orders": ("roles", name)})
 
@@ -722,8 +723,19 @@ async def test_a_session_in_memory_for_too_long_mints_nothing_unread(tmp_path, c
 async def test_the_digest_of_a_known_token_is_of_its_whole_text(forge):
     """What is remembered is found under SHA-256 of the text and under nothing shorter."""
     assert forge.why(forge.genuine) is None
-    known = forge.auth._tokens.verifying._known
-    assert hashlib.sha256(forge.genuine.encode()).digest() in known
+    digest = hashlib.sha256(forge.genuine.encode()).digest()
+    assert forge.auth._tokens.verifying.known.get(digest).all == forge.body
+
+
+def test_nobody_changes_what_others_are_told(forge, auth):
+    """What a token says is remembered and shared, so it is read-only: a role that one caller adds, no other sees."""
+    claims = auth.verify(forge.genuine, audience="orders")
+    with pytest.raises(TypeError, match="read-only"):
+        claims.all["sub"] = "eve"
+    with pytest.raises(TypeError, match="read-only"):
+        claims.all["roles"].append("owner")
+    assert auth.verify(forge.genuine, audience="orders").all == forge.body
+    assert type(claims.all) is not dict and json.loads(json.dumps(claims.all)) == forge.body
 
 
 async def test_memory_of_verified_tokens_is_bounded(clock):
@@ -733,4 +745,4 @@ async def test_memory_of_verified_tokens_is_bounded(clock):
         tokens = [auth.access_token(session, audience="orders") for _ in range(5)]
         for token in [*tokens, tokens[0]]:
             assert isinstance(auth.verify(token, audience="orders"), Claims)
-            assert len(auth._tokens.verifying._known) <= 3
+            assert len(auth._tokens.verifying.known) <= 3

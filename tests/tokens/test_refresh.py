@@ -280,6 +280,20 @@ async def test_a_refused_audience_does_not_rotate(auth, pair):
     assert refresh_token.parse(after.refresh_token.reveal()).generation == 2
 
 
+@pytest.mark.parametrize("idle_s", [1, 2, 60, 900, 1799, 3600])
+async def test_who_refreshes_when_the_token_has_ended_is_not_idle(auth, clock, idle_s):
+    """However short the idle time is; and who does not refresh in time is."""
+    started = await auth.sign_in("maria", idle_s=idle_s)
+    pair = await auth.issue_refresh(started.session, client_id="cli", audience="orders")
+    for _ in range(5 if idle_s > 1 else 0):
+        clock.advance(pair.expires_in)
+        assert auth.verify(pair.access_token, audience="orders") == Refused(Reason.EXPIRED)
+        pair = await use(auth, pair)
+        assert not isinstance(pair, Refused), pair
+    clock.advance(idle_s)
+    assert await use(auth, pair) == Refused(Reason.IDLE)
+
+
 async def test_the_absolute_end_never_moves(auth, clock):
     """However often it is refreshed: at the session's last second everything is over."""
     started = await auth.sign_in("maria", absolute_s=DAY, idle_s=DAY)
@@ -364,7 +378,7 @@ async def test_a_session_ended_while_a_family_is_issued(auth, started, monkeypat
 
     monkeypatch.setattr(auth._store, "add_family", late)
     assert await auth.issue_refresh(started.session, client_id="cli", audience="x") == Refused(Reason.REVOKED)
-    assert await auth._store.drop_families() == 0
+    assert await auth.reset_keys() == 0
 
 
 # --- failures in the middle ---

@@ -268,7 +268,7 @@ async def test_a_log_trimmed_past_what_was_applied(a, b, clock, on_store):
     await b.revoke(started.session.sid)
     await b._store.sweep(now=clock.now(), limit=500)
     tail = await b._store.tail(0)
-    assert tail.trimmed == 7 > a._memory._watch._applied
+    assert tail.trimmed == 7 > a._memory._watch.place().position
     assert on_store.verify(tokens[0]) == Refused(Reason.REVOKED)
     assert a.verify(tokens[0], audience="orders") == Refused(Reason.REVOKED)
     assert a.check_now(other.token) is None, "what was trimmed may have named it"
@@ -525,12 +525,16 @@ class Issuer:
     def __init__(self):
         self.asked = []
         self.status, self.body, self.headers = 200, b"{}", {}
-        self.drip = None
+        self.drip = self.drip_head = None
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
                 outer.asked.append(self.path)
+                if outer.drip_head is not None:
+                    with contextlib.suppress(OSError):
+                        outer.drip_head(self.wfile)
+                    return
                 self.send_response(outer.status)
                 for name, value in outer.headers.items():
                     self.send_header(name, value)
@@ -702,19 +706,23 @@ async def test_an_issuer_that_says_nothing_is_not_waited_for(issuer, auth, clock
         go.set()
 
 
-async def test_an_issuer_that_says_little_at_a_time_is_not_waited_for(issuer, auth, clock, monkeypatch):
-    """The time of the whole answer is bounded, not that of each byte."""
+@pytest.mark.parametrize("part", ["head", "body", "body after the keys"])
+async def test_an_issuer_that_says_little_at_a_time_is_not_waited_for(issuer, auth, clock, monkeypatch, part):
+    """The time of the whole answer is bounded, not that of each byte, whatever was said of it so far."""
     monkeypatch.setattr(fetching, "TIMEOUT_S", 0.2)
     enough = threading.Event()
 
-    def drip(out):
+    def drip(out, text=b" "):
         for _ in range(60):
             if enough.wait(0.05):
                 return
-            out.write(b" ")
+            out.write(text)
             out.flush()
 
-    issuer.drip = drip
+    if part == "head":
+        issuer.drip_head = lambda out: (out.write(b"HTTP/1.0 200 OK\r\n"), drip(out, b"X-Y: z\r\n"))
+    else:
+        issuer.drip = lambda out: (out.write(issuer.body if part == "body after the keys" else b""), drip(out))
     try:
         async with asyncio.timeout(2):
             with pytest.raises(StoreUnavailable):
@@ -798,6 +806,84 @@ async def test_fetching_goes_on_after_a_failure(issuer, auth, clock, monkeypatch
         assert isinstance(verifier.verify(fresh), Claims)
 
 
+async def test_another_key_under_the_same_name_is_another_key(issuer, auth, clock):
+    """An issuer that calls its keys "default": what the old one signed is refused, remembered or not."""
+    jwks = Jwks(issuer.url, clock, size=10)
+    await jwks.fetch()
+    token = await token_of(auth)
+    assert isinstance(jwks.verify(token, "orders"), Claims)
+    other = ECKey.generate_key("P-256", private=True)
+    kid = jwks.verify(token, "orders").kid
+    issuer.body = json.dumps({"keys": [{**other.as_dict(private=False), "kid": kid, "alg": "ES256"}]}).encode()
+    await jwks.fetch()
+    assert jwks.verify(token, "orders") == Refused(Reason.BAD_SIGNATURE)
+
+
+async def test_what_a_key_verified_is_forgotten_with_it_however_late(issuer, auth, clock, monkeypatch):
+    """A check on another thread has found the key; the key goes; then what was found is remembered."""
+    jwks = Jwks(issuer.url, clock, size=10)
+    await jwks.fetch()
+    token = await token_of(auth)
+    verify, found, fetched = access_token.verify, threading.Event(), threading.Event()
+
+    def slow(*args, **kwargs):
+        claims = verify(*args, **kwargs)
+        found.set()
+        fetched.wait(5)
+        return claims
+
+    monkeypatch.setattr(access_token, "verify", slow)
+    check = asyncio.create_task(asyncio.to_thread(jwks.verify, token, "orders"))
+    await asyncio.to_thread(found.wait, 5)
+    await auth.rotate_keys()
+    await auth.revoke_key(json.loads(base64url.decode(token.split(".")[0]))["kid"])
+    issuer.serve(auth)
+    await jwks.fetch()
+    fetched.set()
+    await check
+    assert jwks.verify(token, "orders") == Refused(Reason.UNKNOWN_KEY)
+
+
+@pytest.mark.parametrize("usable", [True, False])
+async def test_two_keys_of_one_name_are_none(issuer, auth, clock, usable):
+    """Which of them is meant nobody can tell, also when only one of them could be used."""
+    (key,) = auth.jwks()["keys"]
+    other = {
+        **ECKey.generate_key("P-256").as_dict(private=False),
+        "kid": key["kid"],
+        "alg": "ES256" if usable else "RS256",
+    }
+    third = {**ECKey.generate_key("P-256").as_dict(private=False), "kid": "third", "alg": "ES256"}
+    for extra in ((other, third), (third, other)):
+        issuer.serve(auth, *extra)
+        async with verifier_of(issuer, clock) as verifier:
+            assert verifier.verify(await token_of(auth)) == Refused(Reason.UNKNOWN_KEY)
+
+
+async def test_fetching_goes_on_after_a_fault_of_ours(issuer, auth, clock, monkeypatch, caplog):
+    """A key that the issuer takes back afterwards counts no longer."""
+    gate = Gate(monkeypatch)
+    async with verifier_of(issuer, clock) as verifier:
+        token = await token_of(auth)
+        kid = verifier.verify(token).kid
+        with monkeypatch.context() as patched, caplog.at_level(logging.CRITICAL, "coatcheck"):
+            patched.setattr(Jwks, "_get", lambda *args: 1 / 0)
+            verifier.verify(made_up_kid(token))
+            await gate.pass_pause()
+        assert isinstance(verifier.verify(token), Claims)
+        await auth.revoke_key(kid)
+        issuer.serve(auth)
+        verifier.verify(made_up_kid(token))
+        await gate.pass_pause()
+        assert verifier.verify(token) == Refused(Reason.UNKNOWN_KEY)
+
+
+def made_up_kid(token):
+    """The same token under a name that no key has."""
+    head, rest = token.split(".", 1)
+    return f"{base64url.encode(json.dumps({**json.loads(base64url.decode(head)), 'kid': 'made up'}).encode())}.{rest}"
+
+
 def odd_keys():
     """Keys that are of no use here."""
     p384 = ECKey.generate_key("P-384", private=True)
@@ -811,6 +897,9 @@ def odd_keys():
     yield "no algorithm", good
     yield "another algorithm", {**good, "alg": "none"}
     yield "a key for encryption", {**good, "alg": "ES256", "use": "enc"}
+    yield "a key to sign with", {**good, "alg": "ES256", "key_ops": ["sign"]}
+    yield "a key for nothing", {**good, "alg": "ES256", "key_ops": []}
+    yield "a text for operations", {**good, "alg": "ES256", "key_ops": "verify"}
     yield "a private key", {**ECKey.generate_key("P-256").as_dict(private=True), "alg": "ES256"}
     yield "no point", {name: value for name, value in good.items() if name not in "xy"} | {"alg": "ES256"}
     yield "a number for a point", {**good, "x": 5, "alg": "ES256"}

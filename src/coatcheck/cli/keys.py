@@ -139,7 +139,7 @@ def reset(
 ) -> None:
     """Remove all signing keys and refresh tokens, when their secret is lost. Sessions and their cookies stay.
 
-    Stop all servers first: one that runs would make keys with the secret that it holds.
+    Every secret that servers of this store had is refused afterwards: restart them with a new one.
     """
     check_url(store, "--store")
     if not secret_lost:
@@ -149,7 +149,7 @@ def reset(
         raise Mistake("usage", detail, exit_code=WRONG)
     ask.confirm(
         "All signing keys and refresh tokens are removed: programs sign in again, cookies stay.\n"
-        "Stop all servers first: one that runs would make keys with the secret that it holds.",
+        "No server gives tokens, or starts, with a secret that was in use until now.",
         yes=yes,
         as_json=as_json,
     )
@@ -158,8 +158,9 @@ def reset(
     out.say(
         f"All signing keys are removed. Refresh tokens have ended ({families} families); sessions and cookies stay."
     )
-    out.say("Restart all servers, with one secret: the first makes new keys with it.")
-    out.say("Was one running meanwhile? If a server says that its secret opens no keys, stop all and repeat this.")
+    out.say("Restart all servers with a new secret, the same for all: the first makes new keys with it.")
+    out.say("One that runs goes on checking cookies, and gives no tokens. The secrets they had until now are refused;")
+    out.say("where it is the file beside the database, remove that file, and the server makes another.")
     out.document({"reset": True, "families_ended": families})
     _note(database, what="reset", families_ended=families)
 

@@ -112,11 +112,10 @@ async def token(call: Call) -> Answer | Problem:
     client = await call.site.clients.browser_client(audience)
     if client is None:
         return problems.WRONG_AUDIENCE
-    minted = await call.site.auth.fresh_token(session, audience=audience, client_id=client.id)
+    minted = await call.site.access_token(session, audience=(audience,), client_id=client.id)
     if isinstance(minted, Refused):
         return problems.UNAVAILABLE if minted.reason == "unsure" else problems.NOT_SIGNED_IN
-    lifetime_s = call.site.auth.policy.access_s
-    return Answer(body=TokenOut(access_token=minted, expires_in=lifetime_s))
+    return Answer(body=TokenOut(access_token=minted[0], expires_in=minted[1]))
 
 
 async def this_session(call: Call) -> Answer | Problem:

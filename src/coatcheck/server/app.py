@@ -64,8 +64,12 @@ def _errors(site: Site) -> Callable[[Request, Exception], Awaitable[Response]]:
         elif isinstance(error, CoatcheckError):
             status = error.http_status
             log.warning("a request failed", extra={"code": error.code})
-        answer = api.error if request.url.path.startswith(api.PREFIXES) else pages.error(site)
-        return await answer(request, status, getattr(error, "headers", None))
+        path, headers = request.url.path, getattr(error, "headers", None)
+        if path.startswith(api.PREFIXES):
+            return await api.error(request, status, headers)
+        if path.startswith(oauth.PREFIXES):
+            return await oauth.error(request, status, headers)
+        return await pages.error(site)(request, status, headers)
 
     return on_error
 

@@ -26,6 +26,7 @@ from coatcheck.server.visitor import Visitor
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _AUDIENCE = re.compile(r"[!-~]{1,255}", re.ASCII)
+_BROWSER = "browser"  # the client in tokens that no client has asked for
 MOST_AUDIENCES = 16
 
 
@@ -56,6 +57,8 @@ class Clients:
         """Add a client; return it and its secret, which is nowhere else. None for a public or a browser client."""
         if not _ID.fullmatch(ident):
             return problems.invalid("id", "An id has 1 to 64 letters, digits, dots, hyphens and underscores.")
+        if ident == _BROWSER and not is_browser:
+            return problems.invalid("id", "Access tokens for pages carry that name, so it is no other client's.")
         if not 1 <= len(set(audiences)) <= MOST_AUDIENCES or not all(map(_AUDIENCE.fullmatch, audiences)):
             return problems.invalid("audience", f"Name one to {MOST_AUDIENCES} audiences, without spaces.")
         secret = None if is_public or is_browser else secrets.token_urlsafe(32)

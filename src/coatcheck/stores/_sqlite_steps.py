@@ -17,7 +17,7 @@ import msgspec
 
 from coatcheck.errors import AlreadyExists
 from coatcheck.records import ENDED, Device, Digest, Family, KeyRow, Kind, Reason, Record, Session
-from coatcheck.stores.base import MOVED, Moved, Place, Seen, Stamp
+from coatcheck.stores.base import MOVED, Moved, Place, Reset, Seen, Stamp
 from coatcheck.values import decode, decode_frozen, encode, fitted, merged
 
 SESSION = (
@@ -96,12 +96,12 @@ def family_of(row: Sequence[Any]) -> Family:
     )
 
 
-KEY = "kid, alg, public, sealed, epoch, published_at, signs_from, number"
+KEY = "kid, alg, public, sealed, epoch, published_at, signs_from, number, seal_id"
 
 
 def key_of(row: Sequence[Any]) -> KeyRow:
     """Return the key in the columns :data:`KEY`."""
-    kid, alg, public, sealed, epoch, published_at, signs_from, number = row
+    kid, alg, public, sealed, epoch, published_at, signs_from, number, seal_id = row
     return KeyRow(
         kid=kid,
         alg=alg,
@@ -111,7 +111,11 @@ def key_of(row: Sequence[Any]) -> KeyRow:
         published_at=published_at,
         signs_from=signs_from,
         number=number,
+        seal_id=seal_id,
     )
+
+
+IS_LOST = "SELECT 1 FROM secrets WHERE id = ? AND is_lost"
 
 
 class Steps:
@@ -224,12 +228,12 @@ class Steps:
     # --- signing keys and refresh tokens ---
 
     def add_key(self, row: KeyRow, newest: str | None, stamp: Stamp) -> int | None:
-        known = self._do("SELECT kid FROM keys ORDER BY number DESC LIMIT 1").get
-        if known != newest or self._do("SELECT epoch FROM meta").get != row.epoch:
+        if self._do("SELECT epoch FROM meta").get != row.epoch or not self._may_make(row.seal_id, newest):
             return None
-        columns = (row.kid, row.alg, row.public, row.sealed, row.epoch, row.published_at, row.signs_from)
+        columns = (row.kid, row.alg, row.public, row.sealed, row.epoch, row.published_at, row.signs_from, row.seal_id)
         self._do(
-            "INSERT INTO keys (kid, alg, public, sealed, epoch, published_at, signs_from) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO keys (kid, alg, public, sealed, epoch, published_at, signs_from, seal_id) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             columns,
         )
         return self._append(Kind.KEYS, [(None, 0)], stamp)
@@ -238,8 +242,32 @@ class Steps:
         self._do("DELETE FROM keys WHERE kid = ?", (kid,))
         return self._append(Kind.KEYS, [(None, 0)], stamp)
 
+    def _may_make(self, seal_id: str, newest: str | None) -> bool:
+        known = self._do("SELECT kid FROM keys ORDER BY number DESC LIMIT 1").get
+        return bool(known == newest and not self._do(IS_LOST, (seal_id,)).get)
+
+    def admit_secret(self, ident: str, newest: str | None) -> bool:
+        if not self._may_make(ident, newest):
+            return False
+        self._do("INSERT OR IGNORE INTO secrets VALUES (?, 0)", (ident,))
+        return True
+
+    def reset_keys(self, stamp: Stamp) -> Reset:
+        # A key from before these ids were kept has none, and no secret is to be lost on its account.
+        self._do(
+            """INSERT INTO secrets SELECT id, 1 FROM
+                   (SELECT id FROM secrets UNION SELECT seal_id FROM keys UNION SELECT key_id FROM families)
+               WHERE id <> '' ON CONFLICT (id) DO UPDATE SET is_lost = 1"""
+        )
+        self._do("DELETE FROM keys")
+        self._do("DELETE FROM families")
+        families = self._connection.changes()
+        return Reset(position=self._append(Kind.KEYS, [(None, 0)], stamp), families=families)
+
     def add_family(self, family: Family) -> bool:
         if not self._do(f"SELECT 1 FROM sessions WHERE sid = ? AND {LIVE}", (family.sid,)).get:
+            return False
+        if self._do(IS_LOST, (family.key_id,)).get:
             return False
         row = (
             family.id,
@@ -261,10 +289,6 @@ class Steps:
         update = f"""UPDATE families SET generation = generation + 1, rotated_at = ?
                      WHERE id = ? AND generation = ? AND {live} RETURNING 1"""
         return self._do(update, (now, ident, generation)).get is not None
-
-    def drop_families(self) -> int:
-        self._do("DELETE FROM families")
-        return self._connection.changes()
 
     # --- nodes ---
 

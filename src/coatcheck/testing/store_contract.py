@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from coatcheck.errors import AlreadyExists, InvalidInput
 from coatcheck.records import Digest, Ended, Family, KeyRow, Kind, Node, Reason, Record, Session
-from coatcheck.stores.base import MOVED, EmbeddedStore, Seen, Stamp
+from coatcheck.stores.base import MOVED, EmbeddedStore, Reset, Seen, Stamp
 from coatcheck.values import decode, decode_frozen, encode
 
 
@@ -34,7 +34,7 @@ def make_stamp(now: int = 0, *, keep_s: int = 1000) -> Stamp:
     return Stamp(now=now, forget_change=now + keep_s, forget_token=now + keep_s)
 
 
-def make_key(kid: str, *, epoch: int = 1, signs_from: int = 0) -> KeyRow:
+def make_key(kid: str, *, epoch: int = 1, signs_from: int = 0, seal_id: str = "s1") -> KeyRow:
     """Return a signing key that signs nothing."""
     return KeyRow(
         kid=kid,
@@ -44,10 +44,11 @@ def make_key(kid: str, *, epoch: int = 1, signs_from: int = 0) -> KeyRow:
         epoch=epoch,
         published_at=3,
         signs_from=signs_from,
+        seal_id=seal_id,
     )
 
 
-def make_family(name: str, sid: str, *, expires_at: int = 1000) -> Family:
+def make_family(name: str, sid: str, *, expires_at: int = 1000, key_id: str = "s1") -> Family:
     """Return the first generation of a family whose id is made of *name*."""
     return Family(
         id=make_digest(name)[:16],
@@ -56,7 +57,7 @@ def make_family(name: str, sid: str, *, expires_at: int = 1000) -> Family:
         audiences=("orders", "bílling"),
         generation=1,
         nonce=make_digest("nonce of " + name),
-        key_id="k1",
+        key_id=key_id,
         rotated_at=7,
         expires_at=expires_at,
     )
@@ -432,12 +433,12 @@ class StoreContract:
 
         async def story(store: EmbeddedStore) -> None:
             assert await store.keys() == [] == store.keys_now()
-            await store.add_key(make_key("z", signs_from=9), newest=None, stamp=make_stamp())
-            await store.add_key(make_key("a", signs_from=5), newest="z", stamp=make_stamp())
+            await store.add_key(make_key("z", signs_from=9, seal_id="s2"), newest=None, stamp=make_stamp())
+            await store.add_key(make_key("a", signs_from=5, seal_id=""), newest="z", stamp=make_stamp())
             rows = await store.keys()
             assert [replace(row, number=0) for row in rows] == [
-                make_key("z", signs_from=9),
-                make_key("a", signs_from=5),
+                make_key("z", signs_from=9, seal_id="s2"),
+                make_key("a", signs_from=5, seal_id=""),
             ]
             assert 0 < rows[0].number < rows[1].number
             assert store.keys_now() == rows
@@ -518,6 +519,113 @@ class StoreContract:
 
         self.play(story)
 
+    # --- secrets ---
+
+    def test_a_secret_is_admitted_by_who_saw_the_newest_key(self) -> None:
+        """Whoever looked before the last key was added looks again. Once more is no mistake; nothing is announced."""
+
+        async def story(store: EmbeddedStore) -> None:
+            assert not await store.admit_secret("s1", newest="never")
+            assert await store.admit_secret("s1", newest=None)
+            await store.add_key(make_key("a"), newest=None, stamp=make_stamp())
+            assert not await store.admit_secret("s1", newest=None)
+            assert not await store.admit_secret("s2", newest=None)
+            for ident in ("s2", "s2", "s1"):
+                assert await store.admit_secret(ident, newest="a")
+                assert not await store.is_lost(ident)
+            assert (await store.tail(0)).head == 1
+
+        self.play(story)
+
+    def test_a_reset_removes_keys_and_families_in_one_line(self) -> None:
+        """Their number is told, readers look at the log, and the sessions stay; also when nothing is left to remove."""
+
+        async def story(store: EmbeddedStore) -> None:
+            await self.put(store, "a", "b")
+            for name in ("a", "b"):
+                assert await store.add_family(make_family(name, name))
+            await store.add_key(make_key("k"), newest=None, stamp=make_stamp())
+            await store.add_key(make_key("l"), newest="k", stamp=make_stamp())
+            pulses = [store.pulse[0]]
+            for position, families in ((3, 2), (4, 0)):
+                assert await store.reset_keys(stamp=make_stamp()) == Reset(position=position, families=families)
+                pulses.append(store.pulse[0])
+                assert await store.keys() == [] == store.keys_now()
+                assert await store.family(make_family("a", "a").id) is None
+            assert len(set(pulses)) == 3
+            assert [(change.kind, change.sid) for change in (await store.tail(2)).changes] == [(Kind.KEYS, None)] * 2
+            assert await store.load_sid("a") is not None
+
+        self.play(story)
+
+    def test_a_reset_loses_every_secret_that_is_known(self) -> None:
+        """Those that were admitted, those that seal keys, those that made families; no other, and not the unnamed."""
+
+        async def story(store: EmbeddedStore) -> None:
+            await self.put(store, "a")
+            await store.admit_secret("admitted", newest=None)
+            await store.add_key(make_key("k", seal_id="seals"), newest=None, stamp=make_stamp())
+            await store.add_key(make_key("l", seal_id=""), newest="k", stamp=make_stamp())
+            await store.add_family(make_family("f", "a", key_id="makes"))
+            known = ("admitted", "seals", "makes")
+            assert [await store.is_lost(ident) for ident in known] == [False] * 3
+            await store.reset_keys(stamp=make_stamp())
+            assert [await store.is_lost(ident) for ident in (*known, "", "new")] == [True] * 3 + [False] * 2
+            await store.admit_secret("new", newest=None)
+            await store.reset_keys(stamp=make_stamp())
+            assert [await store.is_lost(ident) for ident in (*known, "new")] == [True] * 4
+
+        self.play(story)
+
+    def test_a_lost_secret_makes_nothing(self) -> None:
+        """No key, no family, and it is not admitted again, whatever comes; nothing is announced. Another does."""
+
+        async def story(store: EmbeddedStore) -> None:
+            await self.put(store, "a")
+            await store.admit_secret("s1", newest=None)
+            await store.reset_keys(stamp=make_stamp())
+            head = (await store.tail(0)).head
+            for _ in range(2):
+                assert not await store.admit_secret("s1", newest=None)
+                assert await store.add_key(make_key("k"), newest=None, stamp=make_stamp()) is None
+                assert not await store.add_family(make_family("f", "a"))
+                assert (await store.keys(), (await store.tail(0)).head) == ([], head)
+                assert await store.family(make_family("f", "a").id) is None
+                await self.sweep_all(store, now=99)
+            assert await store.admit_secret("s2", newest=None)
+            assert await store.add_key(make_key("l", seal_id="s2"), newest=None, stamp=make_stamp()) is not None
+            assert await store.add_family(make_family("f", "a", key_id="s2"))
+            assert await store.add_key(make_key("k"), newest="l", stamp=make_stamp()) is None
+            await store.end_everyone(note="", stamp=make_stamp())
+            assert await store.is_lost("s1") and not await store.is_lost("s2")
+            assert await store.add_key(make_key("k", epoch=2), newest=None, stamp=make_stamp()) is None
+
+        self.play(story)
+
+    def test_a_reset_and_keys_at_once(self) -> None:
+        """Whatever comes before the reset is removed by it, whatever comes after is refused."""
+
+        async def story(store: EmbeddedStore) -> None:
+            await self.put(store, "a")
+            await store.admit_secret("s1", newest=None)
+
+            async def make(n: int) -> None:
+                for _ in range(n):
+                    await asyncio.sleep(0)
+                newest = [None, *(row.kid for row in await store.keys())][-1]
+                await store.add_key(make_key(f"k{n}"), newest=newest, stamp=make_stamp())
+                await store.add_family(make_family(f"f{n}", "a"))
+
+            async def reset() -> None:
+                await asyncio.sleep(0)
+                await store.reset_keys(stamp=make_stamp())
+
+            await asyncio.gather(*(make(n) for n in range(5)), reset(), *(make(n) for n in range(5, 10)))
+            assert await store.keys() == []
+            assert (await store.reset_keys(stamp=make_stamp())).families == 0
+
+        self.play(story)
+
     # --- refresh tokens ---
 
     def test_a_family_comes_out_as_it_went_in(self) -> None:
@@ -547,7 +655,7 @@ class StoreContract:
             await store.end_everyone(note="", stamp=make_stamp())
             assert not await store.add_family(make_family("f", "c"))
             assert await store.family(make_family("f", "c").id) is None
-            assert await store.drop_families() == 0
+            assert (await store.reset_keys(stamp=make_stamp())).families == 0
 
         self.play(story)
 
@@ -600,20 +708,6 @@ class StoreContract:
             renewed = replace(make_record("a", version=2), digest=make_digest("a2"))
             await store.renew(make_digest("a"), renewed, generation=None, most=9, stamp=make_stamp())
             assert await store.family(make_family("f", "a").id) == make_family("f", "a")
-
-        self.play(story)
-
-    def test_all_families_are_dropped_at_once(self) -> None:
-        """Their number is told, and the sessions stay."""
-
-        async def story(store: EmbeddedStore) -> None:
-            await self.put(store, "a", "b")
-            for name in ("a", "b"):
-                await store.add_family(make_family(name, name))
-            assert await store.drop_families() == 2
-            assert await store.drop_families() == 0
-            assert await store.family(make_family("a", "a").id) is None
-            assert await store.load_sid("a") is not None
 
         self.play(story)
 
