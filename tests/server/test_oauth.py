@@ -13,6 +13,7 @@ from coatcheck import Claims, Policy, Reason, Refused, StoreUnavailable, Verifie
 from coatcheck.cli import main
 from coatcheck.clock import DAY
 from coatcheck.server.app import build_app
+from coatcheck.server.database.base import Portable
 from coatcheck.server.problems import Problem
 from coatcheck.tokens.keys import JWKS_CACHE_S
 
@@ -64,6 +65,7 @@ async def test_the_keys_are_published(program, site):
     assert metadata["issuer"] == ORIGIN and metadata["jwks_uri"] == f"{ORIGIN}/.well-known/jwks.json"
 
 
+@pytest.mark.both
 async def test_a_program_signs_in_and_refreshes(site, clients, sign_in, program):
     """Sign-in gives a pair; the pair refreshes; the old one comes back too late and ends everything."""
     await clients("cli", "orders", "billing", is_public=True, may_sign_in=True)
@@ -388,13 +390,14 @@ async def test_a_token_is_said_to_live_for_as_long_as_it_does(people, enter, cli
 
 
 async def command(site, *argv):
-    """Run the command on the server's files, as somebody on its machine would."""
-    url = f"sqlite:///{site.database._name}"
-    done = await asyncio.to_thread(main, [*argv, "--store", url, "--database", url])
+    """Run the command on what the server has, as somebody on its machine would."""
+    done = await asyncio.to_thread(main, [*argv, *site.options])
     assert done == 0
 
 
 async def restored(site):
+    if not isinstance(site.database, Portable):
+        pytest.skip("the programs of PostgreSQL restore it; see docs/how-to/postgresql.md")
     backup = f"{site.database._name}.backup"
     await command(site, "backup", backup)
     await command(site, "restore", backup, "--yes")
@@ -418,6 +421,7 @@ ENDS = {
 }
 
 
+@pytest.mark.both("long")
 @pytest.mark.parametrize("end", ENDS)
 async def test_a_captured_token_is_refused_after(people, enter, clients, site, tmp_path, end):
     """However its session ended or changed: here, in another process, and in a service that only verifies."""
