@@ -114,10 +114,9 @@ def remembered(auth, verifier, token, signing, count):
         count=count,
     )
     show(f"A remembered token, {signing}", times)
-    engine = difference(times, "verify, remembered", "a dict lookup")
-    verdict("a remembered token over a dict lookup, us", engine, 4.0)
-    alone = difference(times, "Verifier.verify on the store, remembered", "a dict lookup")
-    verdict("the same at a Verifier, us", alone, 4.0)
+    lookup, _, engine, alone = (min(found) for found in times.values())
+    verdict("a remembered token over a dict lookup, us", engine - lookup, 4.0)
+    verdict("the same at a Verifier, us", alone - lookup, 4.0)
 
 
 async def sizes():

@@ -522,6 +522,20 @@ class Coatcheck:
         log.info("sessions of a subject revoked", extra={"sub": sub, "reason": note})
         return await self._in_force(position)
 
+    async def revoke_client(self, client_id: str, *, reason: str = "") -> Receipt:
+        """
+        End what was made for a client: its refresh tokens, the access tokens they gave, the sessions they own.
+
+        Another session that has refresh tokens of it goes on, with a higher version: all access tokens made from it are
+        refused (``renewed``), and whoever may have one gets another. What is made for the client afterwards counts, so
+        give it nothing more before you call this.
+        """
+        self._check_open()
+        client, note = arguments.client_id(client_id), arguments.note(reason)
+        position = await self._store.end_client(client, note=note, stamp=self._stamp())
+        log.info("sessions and refresh tokens of a client revoked", extra={"client_id": client, "reason": note})
+        return await self._in_force(position)
+
     async def revoke_everyone(self, *, reason: str = "") -> Receipt:
         """End every session there is."""
         self._check_open()
@@ -605,17 +619,22 @@ class Coatcheck:
         return self._with_tokens().verifying.verify(revealed(jwt), arguments.one_audience(audience))
 
     async def issue_refresh(
-        self, session: Session, *, client_id: str, audience: str | Iterable[str]
+        self, session: Session, *, client_id: str, audience: str | Iterable[str], owns_session: bool = False
     ) -> TokenPair | Refused:
         """
         Begin a family of refresh tokens for *session* and one client that cannot hold a cookie.
 
         Args:
             audience: Whom its access tokens may be for, from now on.
+
+            owns_session: Whether the session was begun for this client alone: then :meth:`revoke_client` ends it.
         """
         tokens = self._with_tokens()
         return await tokens.refreshing.issue(
-            session, client_id=arguments.client_id(client_id), audience=arguments.audience(audience)
+            session,
+            client_id=arguments.client_id(client_id),
+            audience=arguments.audience(audience),
+            owns_session=owns_session,
         )
 
     async def refresh(

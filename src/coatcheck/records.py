@@ -109,7 +109,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
         persistent: Whether the cookie outlives the browser window.
 
-        version: Rises by one when the token is renewed or the claims change.
+        version: Rises by one when the token is renewed, the claims change, or a client's tokens are ended.
     """
 
     sid: str
@@ -311,6 +311,8 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
         audiences: What its access tokens may be for.
 
         rotated_at: When the current token was made. expires_at: the absolute end of the session.
+
+        owns_session: Whether the session was begun for this client alone, and ends with what is the client's.
     """
 
     id: bytes
@@ -322,6 +324,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     key_id: str
     rotated_at: int
     expires_at: int
+    owns_session: bool = False
 
 
 class Claims(msgspec.Struct, frozen=True, kw_only=True):

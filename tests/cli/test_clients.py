@@ -5,11 +5,12 @@ import hashlib
 
 import pytest
 
-from coatcheck import Coatcheck
+from coatcheck import Coatcheck, Reason, Refused
+from coatcheck.cli import opened
 from coatcheck.clock import SystemClock
+from coatcheck.server.accounts import Accounts
 from coatcheck.server.clients import Clients
 from coatcheck.server.database import from_url
-from coatcheck.server.trail import Trail
 
 URL = "sqlite:///coatcheck.db"
 
@@ -29,7 +30,8 @@ def with_clients():
         await database.open()
         try:
             async with Coatcheck(URL, issuer="http://localhost") as auth:
-                return await work(Clients(auth, database, Trail(database, SystemClock())), auth)
+                accounts = Accounts(auth, database, opened.make_passwords(), SystemClock())
+                return await work(Clients(auth, database, accounts), auth)
         finally:
             await database.close()
 
@@ -189,10 +191,30 @@ def test_a_disabled_client(cli, with_clients):
     assert cli("audit", "--event", "client_disabled", "--json").json[0]["detail"] == {"client": "report"}
 
 
-def test_people_who_signed_in_through_it_are_told_of(cli):
-    """Disabling ends the client's own sessions, not theirs: said rather than hidden."""
+def test_people_who_signed_in_through_it_are_out(cli, sign_in, check, with_clients):
+    """Their session has ended when the command returns, with all its tokens; one of a browser has not."""
     cli("clients", "add", "app", "--audience", "api", "--public", "--sign-in")
-    assert "People who signed in through it" in cli("clients", "disable", "app").out
+    (theirs, token), (_, cookie) = sign_in("root"), sign_in("root")
+
+    async def begin(clients, auth):
+        return await clients.begin(await clients.signs_in("app"), theirs)
+
+    async def verdicts(clients, auth):
+        refreshed = await auth.refresh(pair.refresh_token, client_id="app")
+        return auth.verify(pair.access_token, audience="api"), refreshed
+
+    pair = with_clients(begin)
+    assert check(token)
+    assert "People who signed in through it are signed out" in cli("clients", "disable", "app").out
+    assert with_clients(verdicts) == (Refused(Reason.REVOKED), Refused(Reason.UNKNOWN))
+    assert check(token) == Refused(Reason.REVOKED)
+    assert check(cookie)
+
+
+def test_it_is_told_what_runs_out_by_itself(cli):
+    """Access tokens of pages: said rather than hidden."""
+    cli("clients", "add", "pages", "--audience", "api", "--browser")
+    assert "Pages keep the access tokens they have" in cli("clients", "disable", "pages").out
 
 
 @pytest.mark.parametrize("command", ["rotate-secret", "disable"])

@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import json
+import re
 from pathlib import Path
 
 import httpx
@@ -560,7 +561,10 @@ def test_upstreams_without_a_front_door():
 
 
 def test_the_page_shows_what_runs():
-    """The nginx configuration in the manual is the example's."""
+    """The configurations of nginx and Caddy in the manual are the example's."""
     root = Path(__file__).parent.parent.parent
     page = (root / "docs/how-to/front-door.md").read_text()
-    assert (root / "examples/front_door/door.conf").read_text().replace("@DOOR@", "8001") in page
+    caddyfile = (root / "examples/front_door/Caddyfile").read_text()
+    snippet = re.search(r"^\(behind_the_door\) .*?^}\n", caddyfile, re.DOTALL | re.MULTILINE)[0]
+    for text in ((root / "examples/front_door/door.conf").read_text(), snippet):
+        assert text.replace("@DOOR@", "8001") in page

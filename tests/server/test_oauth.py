@@ -1,6 +1,5 @@
 """Tokens over HTTP: clients, JWKS, OAuth endpoints, and the ways in which tokens end."""
 
-import asyncio
 import base64
 from urllib.parse import urlencode
 
@@ -8,12 +7,11 @@ import httpx
 import jwt as pyjwt
 import pytest
 from authlib.integrations.httpx_client import AsyncOAuth2Client
+from tests.server.commands import command, restored
 
 from coatcheck import Claims, Policy, Reason, Refused, StoreUnavailable, Verifier
-from coatcheck.cli import main
 from coatcheck.clock import DAY
 from coatcheck.server.app import build_app
-from coatcheck.server.database.base import Portable
 from coatcheck.server.problems import Problem
 from coatcheck.tokens.keys import JWKS_CACHE_S
 
@@ -387,20 +385,6 @@ async def test_a_token_is_said_to_live_for_as_long_as_it_does(people, enter, cli
     for answer, lives_s in ((page, 100), (await program.post("/oauth/token", **ask), 900)):
         claims = site.auth.verify(answer.json()["access_token"], audience="orders")
         assert answer.json()["expires_in"] == claims.expires_at - site.clock.now() == lives_s
-
-
-async def command(site, *argv):
-    """Run the command on what the server has, as somebody on its machine would."""
-    done = await asyncio.to_thread(main, [*argv, *site.options])
-    assert done == 0
-
-
-async def restored(site):
-    if not isinstance(site.database, Portable):
-        pytest.skip("the programs of PostgreSQL restore it; see docs/how-to/postgresql.md")
-    backup = f"{site.database._name}.backup"
-    await command(site, "backup", backup)
-    await command(site, "restore", backup, "--yes")
 
 
 ENDS = {

@@ -6,14 +6,12 @@ import threading
 
 import pytest
 from joserfc.errors import UnsupportedKeyOperationError
-from tests.tokens.test_access_token import Forge
+from tests.tokens.forge import ISSUER, Forge
 
 from coatcheck import Claims, Coatcheck, Reason, Refused
 from coatcheck.fleet.fetching import Jwks
 from coatcheck.fleet.verified import Verified
 from coatcheck.tokens import access_token, base64url, keys
-
-ISSUER = "https://auth.example.com"
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ def _document(client: Client) -> dict[str, Any]:
 
 
 def _clients(here: Opened) -> Clients:
-    return Clients(here.auth, here.database, here.accounts.trail)
+    return Clients(here.auth, here.database, here.accounts)
 
 
 def _unknown(ident: str) -> NoReturn:
@@ -177,12 +177,17 @@ async def _rotate(where: Where, ident: str) -> tuple[Client, str]:
 def disable(
     *, ident: Ident, store: Store = DEFAULT_URL, database: DatabaseUrl = DEFAULT_URL, as_json: Json = False
 ) -> None:
-    """Give a client no more tokens. Those that it has for itself are refused when this returns."""
+    """Give a client no more tokens, and end those that it has, everywhere.
+
+    Who signed in through it is signed out when this returns. Sessions of browsers go on.
+    """
     client = asyncio.run(_disable(Where(store, database), ident))
     out = output(as_json)
-    out.say(f"{shown(client.id)} gets no more tokens, and those that it has for itself are refused.")
+    out.say(f"{shown(client.id)} gets no more tokens, and those that it has are refused.")
     if client.may_sign_in:
-        out.say("People who signed in through it stay signed in until their access tokens end; it cannot renew them.")
+        out.say("People who signed in through it are signed out.")
+    if client.is_browser:
+        out.say("Pages keep the access tokens they have until those end, within minutes.")
     out.document(_document(client))
 
 

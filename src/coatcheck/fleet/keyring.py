@@ -69,7 +69,7 @@ class Keyring:
         # First, and in its own words: who reads "opens none" would declare the new one lost, too.
         await self._check_not_lost()
         rows = await self._store.keys()
-        if rows and not any(self._open(row).private for row in rows):
+        if rows and not any(keys.opened(row, self._seals or ()) for row in rows):
             remedy = 'give the secret they were made with; if it is lost: "coatcheck keys reset --secret-lost"'
             raise ConfigError("secret", "does not open the signing keys in the store", remedy)
         return rows[-1].kid if rows else None

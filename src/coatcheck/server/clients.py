@@ -4,8 +4,11 @@ Programs that are given tokens. Floor 6; may import: floors 0 to 5.
 Rules of this module:
 
 1. A secret is 32 random bytes, shown once, and kept as SHA-256: what has 256 random bits needs no slow hash.
-2. A client that acts for itself has a session of its own, whose subject is ``client:`` and its id. So disabling it is a
-   revocation like any other, in force everywhere when it returns.
+2. A client that acts for itself has a session of its own, whose subject is ``client:`` and its id. Who signs in through
+   one has a session that it owns. So disabling a client is a revocation like any other, in force everywhere when it
+   returns.
+3. What is made for a client is looked at once more after it was made: the client may have been disabled meanwhile, by
+   somebody who did not find it yet.
 """
 
 from __future__ import annotations
@@ -16,12 +19,11 @@ import re
 import secrets
 from collections.abc import Sequence
 
-from coatcheck import Coatcheck, Reason, Refused, Session
+from coatcheck import Coatcheck, Reason, Refused, Session, TokenPair
 from coatcheck.server import problems
-from coatcheck.server.accounts import PROBLEMS
-from coatcheck.server.database.base import Client, Database, Event
+from coatcheck.server.accounts import PROBLEMS, Accounts
+from coatcheck.server.database.base import Client, Database, Event, Outcome, subject_of
 from coatcheck.server.problems import Problem
-from coatcheck.server.trail import Trail
 from coatcheck.server.visitor import Visitor
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
@@ -30,18 +32,14 @@ _BROWSER = "browser"  # the client in tokens that no client has asked for
 MOST_AUDIENCES = 16
 
 
-def subject_of(client: Client) -> str:
-    """Return whose sessions a client's own are. No account has such an id."""
-    return f"client:{client.id}"
-
-
 class Clients:
     """The clients of one database."""
 
-    def __init__(self, auth: Coatcheck, database: Database, trail: Trail) -> None:
+    def __init__(self, auth: Coatcheck, database: Database, accounts: Accounts) -> None:
         self._auth = auth
         self._database = database
-        self._trail = trail
+        self._accounts = accounts
+        self._trail = accounts.trail
 
     async def add(
         self,
@@ -87,14 +85,21 @@ class Clients:
         return secret
 
     async def disable(self, ident: str, *, by: Visitor | None = None) -> Client | Problem:
-        """Give a client no more tokens. Those that it has for itself are refused when this returns."""
-        client = await self._database.client(ident)
-        if client is None:
-            return problems.NOT_FOUND
-        await self._database.disable_client(ident)
-        await self._auth.revoke_user(subject_of(client), reason="client disabled")
-        await self._trail.note(Event.CLIENT_DISABLED, by, client=ident)
-        return client
+        """
+        Give a client no more tokens, and end those that it has, for itself and for others, when this returns.
+
+        Sessions of people who signed in through it end, too. A session that a browser has goes on; only what the client
+        was given for it ends.
+        """
+        duty = await self._database.disable_client(ident)
+        if isinstance(duty, Outcome):
+            return PROBLEMS[duty]
+        try:
+            await self._trail.note(Event.CLIENT_DISABLED, by, client=ident)
+        finally:
+            # Whether or not it could be noted, as with accounts.
+            await self._accounts.do_duty(duty)
+        return await self._database.client(ident) or problems.NOT_FOUND
 
     async def authenticated(self, ident: str, secret: str | None) -> Client | None:
         """Return the client that this is: a confidential one by its secret, a public one by its id alone."""
@@ -104,6 +109,23 @@ class Clients:
         if client.secret is None:
             return client if secret is None else None
         return client if secret is not None and hmac.compare_digest(_digest(secret), client.secret) else None
+
+    async def signs_in(self, ident: str) -> Client | None:
+        """Return the client, if people may sign in through it: a public one that is registered for it."""
+        client = await self.authenticated(ident, None)
+        return client if client is not None and client.may_sign_in else None
+
+    async def begin(self, client: Client, session: Session) -> TokenPair | Problem:
+        """Give tokens for a session that somebody has just begun through *client*. Without them, the session ends."""
+        pair = await self._auth.issue_refresh(
+            session, client_id=client.id, audience=client.audiences, owns_session=True
+        )
+        if isinstance(pair, TokenPair) and await self.signs_in(client.id) is not None:
+            return pair
+        await self._auth.revoke(session.sid, reason="no tokens were given for it")
+        if isinstance(pair, TokenPair):
+            return problems.WRONG_CLIENT
+        return problems.UNAVAILABLE if pair.reason is Reason.UNSURE else problems.ENDED_MEANWHILE
 
     async def browser_client(self, audience: str) -> Client | None:
         """Return the client in whose name pages get tokens for *audience*."""
@@ -118,7 +140,7 @@ class Clients:
 
     async def own_session(self, client: Client, *, now: int, for_s: int) -> Session | Refused:
         """Return a session of the client's own that lives for *for_s* seconds at least; make one if there is none."""
-        sub = subject_of(client)
+        sub = subject_of(client.id)
         # Before the client is looked at again: disabling it meanwhile then refuses the sign-in.
         generation = await self._auth.generation(sub)
         fresh = await self._database.client(client.id)

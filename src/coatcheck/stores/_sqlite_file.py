@@ -131,6 +131,10 @@ MIGRATIONS = (
         epoch INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    -- Whether the session was begun for this client alone. Not known of those that are there, so it is not assumed.
+    ALTER TABLE families ADD COLUMN owns_session INTEGER NOT NULL DEFAULT 0;
+    """,
 )
 
 

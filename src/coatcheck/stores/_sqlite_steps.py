@@ -77,12 +77,12 @@ def _columns(record: Record) -> tuple[Any, ...]:
     )
 
 
-FAMILY = "id, sid, client_id, audiences, generation, nonce, key_id, rotated_at, expires_at"
+FAMILY = "id, sid, client_id, audiences, generation, nonce, key_id, rotated_at, expires_at, owns_session"
 
 
 def family_of(row: Sequence[Any]) -> Family:
     """Return the family in the columns :data:`FAMILY`."""
-    ident, sid, client_id, audiences, generation, nonce, key_id, rotated_at, expires_at = row
+    ident, sid, client_id, audiences, generation, nonce, key_id, rotated_at, expires_at, owns = row
     return Family(
         id=ident,
         sid=sid,
@@ -93,6 +93,7 @@ def family_of(row: Sequence[Any]) -> Family:
         key_id=key_id,
         rotated_at=rotated_at,
         expires_at=expires_at,
+        owns_session=bool(owns),
     )
 
 
@@ -279,9 +280,24 @@ class Steps:
             family.key_id,
             family.rotated_at,
             family.expires_at,
+            int(family.owns_session),
         )
-        self._do(f"INSERT INTO families ({FAMILY}) VALUES ({', '.join('?' * 9)})", row)
+        self._do(f"INSERT INTO families ({FAMILY}) VALUES ({', '.join('?' * 10)})", row)
         return True
+
+    def end_client(self, client_id: str, note: str, stamp: Stamp) -> int:
+        theirs = "SELECT sid FROM families WHERE client_id = ?"
+        raised = self._do(
+            f"""UPDATE sessions SET version = version + 1 WHERE sid IN ({theirs}) AND {LIVE}
+                AND sid NOT IN ({theirs} AND owns_session) RETURNING sid, version""",
+            (client_id, client_id),
+        ).fetchall()
+        select = f"SELECT digest, sid, sub FROM sessions WHERE sid IN ({theirs} AND owns_session) AND {LIVE}"
+        owned = self._do(select, (client_id,)).fetchall()
+        self._end(owned, note, stamp)
+        self._do("DELETE FROM families WHERE client_id = ?", (client_id,))
+        self._append(Kind.CLAIMS, raised, stamp)
+        return self._append(Kind.REVOKED, [(sid, ENDED) for _, sid, _ in owned], stamp)
 
     def rotate_family(self, ident: bytes, generation: int, now: int) -> bool:
         # The session is looked at in the same transaction: the last refresh must not overtake its end.

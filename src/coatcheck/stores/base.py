@@ -259,6 +259,14 @@ class Store(Protocol):
     async def family(self, ident: bytes) -> Family | None:
         """Return a family, of a session that is still there."""
 
+    async def end_client(self, client_id: str, *, note: str, stamp: Stamp) -> int:
+        """
+        End what was made for a client: its families, and what was made by them, whichever sessions they are of.
+
+        A session that one of these families owns ends, as by :meth:`end`. Of any other session that has one the version
+        rises, so that its access tokens count no more (a line ``CLAIMS``); nothing else of it changes.
+        """
+
     async def rotate_family(self, ident: bytes, *, generation: int, now: int) -> bool:
         """Raise the generation by one, if it is still *generation*; False, and nothing is written, otherwise."""
 

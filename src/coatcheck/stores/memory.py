@@ -261,6 +261,21 @@ class MemoryStore:
         family = self._families.get(ident)
         return family if family is not None and family.sid in self._rows else None
 
+    async def end_client(self, client_id: str, *, note: str, stamp: Stamp) -> int:
+        theirs = [family for family in self._families.values() if family.client_id == client_id]
+        for family in theirs:
+            del self._families[family.id]
+        live = [family for family in theirs if family.sid in self._rows]
+        owned = dict.fromkeys(family.sid for family in live if family.owns_session)
+        raised = []
+        for sid in dict.fromkeys(family.sid for family in live if family.sid not in owned):
+            record = self._rows[sid]
+            session = replace(record.session, version=record.session.version + 1)
+            self._rows[sid] = replace(record, session=session)
+            raised.append((sid, session.version))
+        self._append(Kind.CLAIMS, raised, stamp)
+        return self._end(list(owned), Kind.REVOKED, stamp)
+
     async def rotate_family(self, ident: bytes, *, generation: int, now: int) -> bool:
         family = await self.family(ident)
         if family is None or family.generation != generation:

@@ -286,6 +286,9 @@ class SQLiteStore:
     async def add_family(self, family: Family) -> bool:
         return await self._submit(self._steps.add_family, family)
 
+    async def end_client(self, client_id: str, *, note: str, stamp: Stamp) -> int:
+        return await self._submit(self._steps.end_client, client_id, note, stamp)
+
     async def rotate_family(self, ident: bytes, *, generation: int, now: int) -> bool:
         return await self._submit(self._steps.rotate_family, ident, generation, now)
 

@@ -13,7 +13,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from coatcheck.errors import AlreadyExists, InvalidInput
-from coatcheck.records import Digest, Ended, Family, KeyRow, Kind, Node, Reason, Record, Session
+from coatcheck.records import ENDED, Digest, Ended, Family, KeyRow, Kind, Node, Reason, Record, Session
 from coatcheck.stores.base import MOVED, EmbeddedStore, Reset, Seen, Stamp
 from coatcheck.values import decode, decode_frozen, encode
 
@@ -48,19 +48,18 @@ def make_key(kid: str, *, epoch: int = 1, signs_from: int = 0, seal_id: str = "s
     )
 
 
-def make_family(name: str, sid: str, *, expires_at: int = 1000, key_id: str = "s1") -> Family:
+def make_family(name: str, sid: str, **fields: Any) -> Family:
     """Return the first generation of a family whose id is made of *name*."""
-    return Family(
-        id=make_digest(name)[:16],
-        sid=sid,
-        client_id="cli",
-        audiences=("orders", "bílling"),
-        generation=1,
-        nonce=make_digest("nonce of " + name),
-        key_id=key_id,
-        rotated_at=7,
-        expires_at=expires_at,
-    )
+    defaults: dict[str, Any] = {
+        "client_id": "cli",
+        "audiences": ("orders", "bílling"),
+        "generation": 1,
+        "nonce": make_digest("nonce of " + name),
+        "key_id": "s1",
+        "rotated_at": 7,
+        "expires_at": 1000,
+    }
+    return Family(id=make_digest(name)[:16], sid=sid, **(defaults | fields))
 
 
 class StoreContract:
@@ -637,6 +636,9 @@ class StoreContract:
             assert await store.family(family.id) is None
             assert await store.add_family(family)
             assert await store.family(family.id) == family
+            owner = make_family("owner", "a", client_id="app", owns_session=True)
+            assert await store.add_family(owner)
+            assert await store.family(owner.id) == owner
             assert await store.family(make_family("other", "a").id) is None
             assert (await store.tail(0)).head == 0
 
@@ -708,6 +710,71 @@ class StoreContract:
             renewed = replace(make_record("a", version=2), digest=make_digest("a2"))
             await store.renew(make_digest("a"), renewed, generation=None, most=9, stamp=make_stamp())
             assert await store.family(make_family("f", "a").id) == make_family("f", "a")
+
+        self.play(story)
+
+    def test_what_is_a_clients_ends_with_it(self) -> None:
+        """Its families, the sessions they own; another session of its goes on with a higher version, and no more."""
+
+        async def story(store: EmbeddedStore) -> None:
+            await self.put(store, "own", "shared", "others")
+            await store.change_data("shared", {"k": 1}, [], limit=99, stamp=make_stamp())
+            for family in (
+                make_family("f1", "own", owns_session=True),
+                make_family("f2", "own"),
+                make_family("f3", "shared"),
+                make_family("f4", "shared"),
+                make_family("f5", "shared", client_id="app"),
+                make_family("f6", "others", client_id="app", owns_session=True),
+            ):
+                assert await store.add_family(family)
+            pulse, generation, head = store.pulse[0], await store.generation("maria"), (await store.tail(0)).head
+            before = await store.load_sid("shared")
+            assert before is not None
+            assert await store.end_client("cli", note="", stamp=make_stamp()) == head + 2
+            assert store.pulse[0] != pulse
+            told = {(change.kind, change.sid, change.version) for change in (await store.tail(head)).changes}
+            assert told == {(Kind.REVOKED, "own", ENDED), (Kind.CLAIMS, "shared", 2)}
+            assert await store.load(make_digest("own")) == Ended(Reason.REVOKED)
+            after = replace(before, session=replace(before.session, version=2))
+            assert await store.load(make_digest("shared")) == await store.load_sid("shared") == after
+            assert await store.load_sid("others") == make_record("others")
+            assert await store.generation("maria") == generation
+            left = [await store.family(make_family(f"f{n}", "").id) is not None for n in range(1, 7)]
+            assert left == [False] * 4 + [True] * 2
+            assert not await store.rotate_family(make_family("f3", "").id, generation=1, now=8)
+            assert (await store.end("own", of="maria", kind=Kind.REVOKED, note="", stamp=make_stamp())) is not None
+
+        self.play(story)
+
+    def test_ending_a_client_that_has_nothing(self) -> None:
+        """Nothing is named, and yet readers look at the log: somebody else may have ended it and not told them yet."""
+
+        async def story(store: EmbeddedStore) -> None:
+            await self.put(store, "a", "b")
+            await store.add_family(make_family("f", "a", owns_session=True))
+            await store.add_family(make_family("g", "b", client_id="app", owns_session=True))
+            await store.end("a", of=None, kind=Kind.REVOKED, note="", stamp=make_stamp())
+            for client in ("cli", "cli", "never"):
+                pulse = store.pulse[0]
+                assert await store.end_client(client, note="", stamp=make_stamp()) == 1
+                assert store.pulse[0] != pulse
+            await store.end_everyone(note="", stamp=make_stamp())
+            assert await store.end_client("app", note="", stamp=make_stamp()) == 2
+
+        self.play(story)
+
+    def test_a_renewal_that_a_clients_end_overtakes(self) -> None:
+        """It was made of the version before: nothing is written, and whoever renews looks again."""
+
+        async def story(store: EmbeddedStore) -> None:
+            await self.put(store, "a")
+            await store.add_family(make_family("f", "a"))
+            renewed = replace(make_record("a", version=2), digest=make_digest("a2"))
+            await store.end_client("cli", note="", stamp=make_stamp())
+            assert await store.renew(make_digest("a"), renewed, generation=None, most=9, stamp=make_stamp()) is None
+            renewed = replace(renewed, session=replace(renewed.session, version=3))
+            assert await store.renew(make_digest("a"), renewed, generation=None, most=9, stamp=make_stamp()) is not None
 
         self.play(story)
 

@@ -11,12 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from coatcheck.server.database._postgres_steps import Steps, is_nowhere
+from coatcheck.server.database._postgres_steps import DUTY, Steps, is_nowhere
 from coatcheck.server.database._rows import USER, duty_of, user_of
 from coatcheck.server.database.base import Changed, Duty, Outcome, User
 from coatcheck.server.names import name_key
-
-_DUTY = "number, account, ends, keep"
 
 
 class AccountSteps(Steps):
@@ -145,7 +143,7 @@ class AccountSteps(Steps):
         await self._do(update, ident, password, expected)
 
     async def duties(self) -> list[Duty]:
-        return [duty_of(row) for row in await self._all(f"SELECT {_DUTY} FROM {self.s}.duties ORDER BY number")]
+        return [duty_of(row) for row in await self._all(f"SELECT {DUTY} FROM {self.s}.duties ORDER BY number")]
 
     async def is_due(self, number: int) -> bool:
         return await self._one(f"SELECT 1 FROM {self.s}.duties WHERE number = $1", number) is not None
@@ -164,7 +162,3 @@ class AccountSteps(Steps):
         if user is None:
             raise AssertionError("the account was there a moment ago, under the same lock")
         return Changed(user, before, await self._leave_duty(connection, user.id, ends=ends, keep=keep))
-
-    async def _leave_duty(self, connection: Any, user: str | None, *, ends: bool, keep: str | None = None) -> Duty:
-        insert = f"INSERT INTO {self.s}.duties (account, ends, keep) VALUES ($1, $2, $3) RETURNING {_DUTY}"
-        return duty_of(await connection.fetchrow(insert, user, ends, keep))

@@ -7,7 +7,7 @@ from typing import Any
 
 from coatcheck.server.database._postgres_steps import Steps, is_nowhere
 from coatcheck.server.database._rows import CLIENT, client_of
-from coatcheck.server.database.base import Client, Outcome
+from coatcheck.server.database.base import Client, Duty, Outcome, subject_of
 
 
 class ClientSteps(Steps):
@@ -30,11 +30,15 @@ class ClientSteps(Steps):
         return [client_of(row) for row in await self._all(f"SELECT {CLIENT} FROM {self.s}.clients ORDER BY id")]
 
     async def set_client_secret(self, ident: str, secret: bytes) -> Outcome | None:
-        return await self._change_client("secret = $2", ident, secret)
+        update = f"UPDATE {self.s}.clients SET secret = $2 WHERE id = $1 RETURNING 1"
+        return None if not is_nowhere(ident) and await self._do(update, ident, secret) else Outcome.UNKNOWN
 
-    async def disable_client(self, ident: str) -> Outcome | None:
-        return await self._change_client("is_disabled = true", ident)
+    async def disable_client(self, ident: str) -> Duty | Outcome:
+        async def step(connection: Any) -> Duty | Outcome:
+            update = f"UPDATE {self.s}.clients SET is_disabled = true WHERE id = $1 RETURNING 1"
+            if is_nowhere(ident) or not await connection.fetchval(update, ident):
+                return Outcome.UNKNOWN
+            # With an account: a process that does not know of clients' duties must not take it for everybody's.
+            return await self._leave_duty(connection, subject_of(ident), ends=True, client=ident)
 
-    async def _change_client(self, change: str, ident: str, *values: Any) -> Outcome | None:
-        update = f"UPDATE {self.s}.clients SET {change} WHERE id = $1 RETURNING 1"
-        return None if not is_nowhere(ident) and await self._do(update, ident, *values) else Outcome.UNKNOWN
+        return await self._link.write(step)

@@ -44,7 +44,8 @@ MIGRATIONS = (
         number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         account text COLLATE "C",    -- NULL: everybody
         ends boolean NOT NULL,
-        keep text COLLATE "C"
+        keep text COLLATE "C",
+        client text COLLATE "C"      -- whose refresh tokens end, too
     );
 
     CREATE TABLE clients (

@@ -6,6 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from coatcheck.server.database._postgres_link import Link
+from coatcheck.server.database._rows import duty_of
+from coatcheck.server.database.base import Duty
+
+DUTY = "number, account, ends, keep, client"
 
 
 class Steps:
@@ -31,6 +35,12 @@ class Steps:
     async def _do(self, statement: str, *values: Any) -> Any:
         """Return the first value of what a statement that writes returns, if it does."""
         return await self._link.write(lambda connection: connection.fetchval(statement, *values))
+
+    async def _leave_duty(
+        self, connection: Any, user: str | None, *, ends: bool, keep: str | None = None, client: str | None = None
+    ) -> Duty:
+        insert = f"INSERT INTO {self.s}.duties (account, ends, keep, client) VALUES ($1, $2, $3, $4) RETURNING {DUTY}"
+        return duty_of(await connection.fetchrow(insert, user, ends, keep, client))
 
 
 def is_nowhere(text: str | None) -> bool:

@@ -26,9 +26,9 @@ def user_of(row: Sequence[Any]) -> User:
 
 
 def duty_of(row: Sequence[Any]) -> Duty:
-    """Return the duty in *row*: its number, whose it is, whether sessions end, and which is kept."""
-    number, user, ends, keep = row
-    return Duty(number=number, user=user, ends=bool(ends), keep=keep)
+    """Return the duty in *row*: its number, whose it is, whether sessions end, which is kept, and for which client."""
+    number, user, ends, keep, client = row
+    return Duty(number=number, user=user, ends=bool(ends), keep=keep, client=client)
 
 
 CLIENT = "id, secret, audiences, is_browser, may_sign_in, is_disabled, created_at"

@@ -121,7 +121,7 @@ class AccountSteps(Steps):
         await self._run(lambda: self._do(update, (password, ident, expected)))
 
     async def duties(self) -> list[Duty]:
-        select = "SELECT number, user, ends, keep FROM duties ORDER BY number"
+        select = "SELECT number, user, ends, keep, client FROM duties ORDER BY number"
         return await self._run(lambda: [duty_of(row) for row in self._do(select).fetchall()])
 
     async def is_due(self, number: int) -> bool:

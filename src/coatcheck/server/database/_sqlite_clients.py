@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Any
 
 from coatcheck.server.database._rows import CLIENT, client_of
 from coatcheck.server.database._sqlite_steps import Steps
-from coatcheck.server.database.base import Client, Outcome
+from coatcheck.server.database.base import Client, Duty, Outcome, subject_of
 
 
 class ClientSteps(Steps):
@@ -37,11 +35,15 @@ class ClientSteps(Steps):
         return await self._run(lambda: [client_of(row) for row in self._do(select).fetchall()])
 
     async def set_client_secret(self, ident: str, secret: bytes) -> Outcome | None:
-        return await self._change_client("UPDATE clients SET secret = ? WHERE id = ?", (secret, ident))
-
-    async def disable_client(self, ident: str) -> Outcome | None:
-        return await self._change_client("UPDATE clients SET is_disabled = 1 WHERE id = ?", (ident,))
-
-    async def _change_client(self, update: str, values: Sequence[Any]) -> Outcome | None:
-        found = await self._run(lambda: self._do(f"{update} RETURNING 1", values).get)
+        update = "UPDATE clients SET secret = ? WHERE id = ? RETURNING 1"
+        found = await self._run(lambda: self._do(update, (secret, ident)).get)
         return None if found else Outcome.UNKNOWN
+
+    async def disable_client(self, ident: str) -> Duty | Outcome:
+        def step() -> Duty | Outcome:
+            if not self._do("UPDATE clients SET is_disabled = 1 WHERE id = ? RETURNING 1", (ident,)).get:
+                return Outcome.UNKNOWN
+            # With a user: a process that does not know of clients' duties must not take it for everybody's.
+            return self._leave_duty(subject_of(ident), ends=True, client=ident)
+
+        return await self._run(step)

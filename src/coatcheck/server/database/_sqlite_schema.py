@@ -66,14 +66,18 @@ MIGRATIONS = (
     ) STRICT, WITHOUT ROWID;
     """,
     """
+    ALTER TABLE duties ADD COLUMN client TEXT;  -- whose refresh tokens end, too
+    """,
+    """
     -- A number is never given again: who is still at an old duty would take away the one that got its number.
     CREATE TABLE duties_to_be (
         number INTEGER PRIMARY KEY AUTOINCREMENT,
-        user TEXT,
+        user TEXT,                   -- NULL: everybody
         ends INTEGER NOT NULL,
-        keep TEXT
+        keep TEXT,
+        client TEXT                  -- whose refresh tokens end, too
     ) STRICT;
-    INSERT INTO duties_to_be SELECT number, user, ends, keep FROM duties;
+    INSERT INTO duties_to_be SELECT number, user, ends, keep, client FROM duties;
     DROP TABLE duties;
     ALTER TABLE duties_to_be RENAME TO duties;
     """,

@@ -53,6 +53,7 @@ class Steps:
         # Rows are of our own making, so their types are known; the driver's stubs cannot know them.
         return self._connection.execute(statement, tuple(values))
 
-    def _leave_duty(self, user: str | None, *, ends: bool, keep: str | None = None) -> Duty:
-        self._do("INSERT INTO duties (user, ends, keep) VALUES (?, ?, ?)", (user, int(ends), keep))
-        return Duty(number=self._connection.last_insert_rowid(), user=user, ends=ends, keep=keep)
+    def _leave_duty(self, user: str | None, *, ends: bool, keep: str | None = None, client: str | None = None) -> Duty:
+        self._do("INSERT INTO duties (user, ends, keep, client) VALUES (?, ?, ?, ?)", (user, int(ends), keep, client))
+        number = self._connection.last_insert_rowid()
+        return Duty(number=number, user=user, ends=ends, keep=keep, client=client)

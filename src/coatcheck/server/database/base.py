@@ -124,20 +124,23 @@ class Bucket(msgspec.Struct, frozen=True):
 
 class Duty(msgspec.Struct, frozen=True, kw_only=True):
     """
-    Sessions that are still to be brought in line with an account.
+    Sessions that are still to be brought in line with an account, or a client.
 
     Attributes:
         number: To be given to :meth:`Database.done`. None is ever given twice.
 
-        user: Whose. None: everybody's sessions end.
+        user: Whose; for a client, the subject of its own sessions. None: everybody's sessions end.
 
         ends: Whether all sessions of *user* end, but *keep*; else their claims are set to what the account says.
+
+        client: Id of the client whose refresh tokens end, too, and all that was made by them.
     """
 
     number: int
     user: str | None
     ends: bool
     keep: str | None = None
+    client: str | None = None
 
 
 class Client(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,6 +164,11 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     may_sign_in: bool = False
     is_disabled: bool = False
     created_at: int
+
+
+def subject_of(ident: str) -> str:
+    """Return whose sessions the own ones of the client *ident* are. No account has such an id."""
+    return f"client:{ident}"
 
 
 class Outcome(enum.Enum):
@@ -299,8 +307,8 @@ class Database(Protocol):
     async def set_client_secret(self, ident: str, secret: bytes) -> Outcome | None:
         """Give a client another secret."""
 
-    async def disable_client(self, ident: str) -> Outcome | None:
-        """Give a client no more tokens."""
+    async def disable_client(self, ident: str) -> Duty | Outcome:
+        """Give a client no more tokens. The duty: what was made for it, and its own sessions, end."""
 
     # --- limits ---
 

@@ -6,7 +6,7 @@ import asyncio
 
 from msgspec.structs import replace
 
-from coatcheck.server.database.base import Database, Outcome
+from coatcheck.server.database.base import Database, Duty, Outcome
 from coatcheck.server.database.contract._play import Play, make_client
 
 
@@ -27,8 +27,10 @@ class Clients(Play):
             assert await database.client("nightly") == nightly
             assert await database.set_client_secret("nightly", b"another") is None
             assert await database.client("nightly") == replace(nightly, secret=b"another")
-            assert await database.disable_client("nightly") is None
-            assert await database.disable_client("nightly") is None
+            first, second = await database.disable_client("nightly"), await database.disable_client("nightly")
+            assert isinstance(first, Duty) and isinstance(second, Duty)
+            assert first == Duty(number=first.number, user="client:nightly", ends=True, client="nightly")
+            assert await database.duties() == [first, second]
             assert await database.client("nightly") == replace(nightly, secret=b"another", is_disabled=True)
             assert await database.client("phone") == phone
 
