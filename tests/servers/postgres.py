@@ -16,9 +16,9 @@ Rules of this module:
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import fcntl
+import functools
 import importlib.util
 import json
 import os
@@ -50,7 +50,6 @@ _SETTINGS = {
     "log_line_prefix": "'%m [%p] %a '",
 }
 _HBA = "local all all trust\nlocal replication all trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
-_SHARED: dict[tuple[str, int], Server] = {}
 _USER_ENTRY = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
 
 
@@ -87,34 +86,33 @@ def start(version: str = "18", *, env: dict[str, str] | None = None, **settings:
     return server
 
 
+@functools.cache
 def shared(version: str = "18") -> Server:
     """Return the server that the whole test run uses. Never stop, pause or restart it."""
     need(version)
-    if (version, os.getpid()) in _SHARED:
-        return _SHARED[version, os.getpid()]
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))[:16]
     folder = Path(tempfile.gettempdir()) / f"coatcheck-run-{run}-pg{version}"
     while True:
         with contextlib.suppress(FileNotFoundError):  # its last user has just gone, and it with them
             folder.mkdir(exist_ok=True)
             if server := _use(folder, version, None, {}):
-                atexit.register(server._users.close)
-                return _SHARED.setdefault((version, os.getpid()), server)
+                return server
 
 
 def _use(folder: Path, version: str, env: dict[str, str] | None, settings: dict[str, str]) -> Server | None:
     folder.chmod(0o711)
-    users = (folder / "users").open("a")
+    users = os.open(folder / "users", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)  # until this process ends
     fcntl.flock(users, fcntl.LOCK_SH)
-    if not (folder / "users").exists() or (folder / "users").stat().st_ino != os.fstat(users.fileno()).st_ino:
+    if not (folder / "users").exists() or (folder / "users").stat().st_ino != os.fstat(users).st_ino:
+        os.close(users)
         return None
     with (folder / "starting").open("a") as starting:
         fcntl.flock(starting, fcntl.LOCK_EX)
         server = Server(folder, version, users, env)
         if not (folder / "ready").exists():
             watcher = [sys.executable, __file__, str(folder)]
-            outlives_us = subprocess.Popen(watcher, start_new_session=True, stdin=subprocess.DEVNULL)
-            outlives_us.returncode = 0  # so nobody complains that nobody waits for it
+            nothing = subprocess.DEVNULL
+            subprocess.run(watcher, check=True, stdin=nothing, stdout=nothing, stderr=nothing)
             server.make({**_SETTINGS, **settings})
             (folder / "ready").write_text(json.dumps({"port": server.port}))
         else:
@@ -130,7 +128,7 @@ class Server:
         folder: With ``data`` and ``log`` in it. port: on 127.0.0.1, kept through restarts.
     """
 
-    def __init__(self, folder: Path, version: str, users: object, env: dict[str, str] | None) -> None:
+    def __init__(self, folder: Path, version: str, users: int, env: dict[str, str] | None) -> None:
         self.folder = folder
         self.data = folder / "data"
         self.version = version
@@ -161,7 +159,7 @@ class Server:
     def psql(self, statements: str, *, database: str = "postgres") -> str:
         """Run statements and return what they answer: rows in lines, columns parted by bars."""
         command = ["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-h", str(self.folder), "-p", str(self.port)]
-        return self._run(*command, "-U", "postgres", "-d", database, "-c", statements).strip()
+        return self._run(*command, "-U", "postgres", "-d", database, told=statements).strip()
 
     # --- what happens to servers ---
 
@@ -239,20 +237,22 @@ class Server:
     def close(self) -> None:
         """Stop it and remove its folder."""
         _remove(self.folder)
-        self._users.close()
+        os.close(self._users)
 
     # --- parts ---
 
-    def _run(self, command: str, *arguments: str) -> str:
+    def _run(self, command: str, *arguments: str, told: str = "") -> str:
         # Files, not pipes: the server inherits them from pg_ctl and would hold a pipe open.
-        with tempfile.TemporaryFile("w+") as said:
+        with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as words:
+            words.write(told)
+            words.seek(0)
             try:
                 subprocess.run(
                     [self._binaries() / command, *arguments],
                     env=self._env,
                     cwd="/",
                     check=True,
-                    stdin=subprocess.DEVNULL,
+                    stdin=words,
                     stdout=said,
                     stderr=said,
                     timeout=2 * _PATIENCE_S,
@@ -321,8 +321,10 @@ def _remove(folder: Path) -> None:
 
 
 def _watch(folder: Path) -> None:
-    """Wait until nobody uses the server any more, then remove it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Go into the background, wait until nobody uses the server any more, then remove it."""
+    if os.fork():
+        return
+    os.setsid()
     with contextlib.suppress(FileNotFoundError), (folder / "users").open("a") as users:
         fcntl.flock(users, fcntl.LOCK_EX)
         _remove(folder)
