@@ -22,9 +22,18 @@ class TestSQLiteDatabase(DatabaseContract):
 class TestPostgresDatabase(DatabaseContract):
     """One server, several machines."""
 
+    version = "18"
+
     @pytest.fixture(autouse=True)
     def _server(self):
-        self.server = postgres.shared()
+        self.server = postgres.shared(self.version)
 
     def make_database(self, place):
         return PostgresDatabase(self.server.url(schema=f"d_{place}"))
+
+
+@pytest.mark.long
+class TestOlderPostgresDatabase(TestPostgresDatabase):
+    """The oldest that is tested."""
+
+    version = "15"

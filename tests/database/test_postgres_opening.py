@@ -1,5 +1,6 @@
 """What the server's database in PostgreSQL refuses at its opening, and what it says then."""
 
+import asyncio
 import importlib
 import os
 import socket
@@ -7,14 +8,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.servers import postgres
 from tests.servers.postgres import PASSWORD
 
 from coatcheck import ConfigError, Forked, StoreUnavailable, StoreUnusable
+from coatcheck.clock import SystemClock
 from coatcheck.server import database
 from coatcheck.server.database import _postgres_schema, from_url, migrate
 from coatcheck.server.database.base import Migrated
 from coatcheck.server.database.contract._play import make_user
 from coatcheck.server.database.postgres import PostgresDatabase
+from coatcheck.server.tls import self_signed
 
 LATER = "ALTER TABLE users ADD COLUMN later integer NOT NULL DEFAULT 7"
 
@@ -145,6 +149,23 @@ async def test_a_database_of_another_encoding_is_refused(server, make):
     server.psql("CREATE DATABASE latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
     with pytest.raises(StoreUnusable, match="UTF8"):
         await make(server.url(database="latin"))
+
+
+@pytest.mark.long
+async def test_tls(request, make, tmp_path):
+    """The certificate that is expected, and no other."""
+    own_server = postgres.start("15")  # the one in a wheel knows no TLS
+    request.addfinalizer(own_server.close)
+    theirs, other = (self_signed(["127.0.0.1"], now=SystemClock().now()) for _ in range(2))
+    pem = own_server.put("tls.pem", theirs.decode())
+    own_server.configure(ssl="on", ssl_cert_file=f"'{pem}'", ssl_key_file=f"'{pem}'")
+    await asyncio.to_thread(own_server.restart, "fast")
+    for name, known in (("theirs", theirs), ("other", other)):
+        (tmp_path / name).write_bytes(known)
+    opened = await make(own_server.url(sslmode="verify-full", sslrootcert=str(tmp_path / "theirs")))
+    assert (await opened._one("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"))[0]
+    with pytest.raises(StoreUnavailable, match=r"certificate|TLS"):
+        await make(own_server.url(sslmode="verify-full", sslrootcert=str(tmp_path / "other")))
 
 
 # --- what is there, and what is made ---
