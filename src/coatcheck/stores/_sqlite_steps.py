@@ -13,109 +13,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import apsw
-import msgspec
 
 from coatcheck.errors import AlreadyExists
-from coatcheck.records import ENDED, Device, Digest, Family, KeyRow, Kind, Reason, Record, Session
+from coatcheck.records import ENDED, Digest, Family, KeyRow, Kind, Reason, Record
+from coatcheck.stores._rows import FAMILY, RECORD, columns_of, family_columns_of
 from coatcheck.stores.base import MOVED, Moved, Place, Reset, Seen, Stamp
-from coatcheck.values import decode, decode_frozen, encode, fitted, merged
+from coatcheck.values import decode, fitted, merged
 
-SESSION = (
-    "sid, sub, claims, amr, created_at, auth_time, seen_at, expires_at, idle_s, persistent, ip, user_agent, version"
-)
-RECORD = f"{SESSION}, digest, data"
 _COUNT = "SELECT count(*) FROM sessions WHERE sub = ?"
 _INSERT = f"INSERT INTO sessions ({RECORD}) VALUES ({', '.join('?' * 15)})"
 LIVE = "id > (SELECT bar FROM meta)"
 LIVE_SESSION = f"sessions.{LIVE}"
 NEWEST_FIRST = "created_at DESC, id DESC"  # not the id alone: a started session keeps its row when it is signed in
-_amr = msgspec.json.Decoder(tuple[str, ...])
-
-
-def session_of(row: Sequence[Any]) -> Session:
-    """Return the session in the first columns of *row*, which are :data:`SESSION`."""
-    sid, sub, claims, amr, created_at, auth_time, seen_at, expires_at, idle_s, persistent, ip, agent, version = row[:13]
-    return Session(
-        sid=sid,
-        sub=sub,
-        claims=decode_frozen(claims),
-        amr=_amr.decode(amr),
-        created_at=created_at,
-        auth_time=auth_time,
-        seen_at=seen_at,
-        expires_at=expires_at,
-        idle_s=idle_s,
-        persistent=bool(persistent),
-        device=Device(ip=ip, user_agent=agent),
-        version=version,
-    )
-
-
-def record_of(row: Sequence[Any]) -> Record:
-    """Return the record in the first columns of *row*, which are :data:`RECORD`."""
-    return Record(session=session_of(row), digest=Digest(row[13]), data=row[14])
-
-
-def _columns(record: Record) -> tuple[Any, ...]:
-    session = record.session
-    return (
-        session.sid,
-        session.sub,
-        encode(session.claims),
-        encode(session.amr).decode(),
-        session.created_at,
-        session.auth_time,
-        session.seen_at,
-        session.expires_at,
-        session.idle_s,
-        int(session.persistent),
-        session.device.ip,
-        session.device.user_agent,
-        session.version,
-        record.digest,
-        record.data,
-    )
-
-
-FAMILY = "id, sid, client_id, audiences, generation, nonce, key_id, rotated_at, expires_at, owns_session"
-
-
-def family_of(row: Sequence[Any]) -> Family:
-    """Return the family in the columns :data:`FAMILY`."""
-    ident, sid, client_id, audiences, generation, nonce, key_id, rotated_at, expires_at, owns = row
-    return Family(
-        id=ident,
-        sid=sid,
-        client_id=client_id,
-        audiences=_amr.decode(audiences),
-        generation=generation,
-        nonce=nonce,
-        key_id=key_id,
-        rotated_at=rotated_at,
-        expires_at=expires_at,
-        owns_session=bool(owns),
-    )
-
-
-KEY = "kid, alg, public, sealed, epoch, published_at, signs_from, number, seal_id"
-
-
-def key_of(row: Sequence[Any]) -> KeyRow:
-    """Return the key in the columns :data:`KEY`."""
-    kid, alg, public, sealed, epoch, published_at, signs_from, number, seal_id = row
-    return KeyRow(
-        kid=kid,
-        alg=alg,
-        public=public,
-        sealed=sealed,
-        epoch=epoch,
-        published_at=published_at,
-        signs_from=signs_from,
-        number=number,
-        seal_id=seal_id,
-    )
-
-
 IS_LOST = "SELECT 1 FROM secrets WHERE id = ? AND is_lost"
 
 
@@ -140,7 +49,7 @@ class Steps:
         if self._has_moved(sub, generation) or (place is not None and self._was_ended(record.session.sid, place)):
             return MOVED
         try:
-            self._do(_INSERT, _columns(record))
+            self._do(_INSERT, columns_of(record))
         except apsw.ConstraintError:
             raise AlreadyExists("a session with this token or sid exists") from None
         self._end_surplus(sub, record.session.sid, most, stamp)
@@ -154,7 +63,7 @@ class Steps:
         changed = self._do(
             f"UPDATE sessions SET ({', '.join(columns)}) = ({', '.join('?' * len(columns))}) "
             f"WHERE digest = ? AND sid = ? AND version = ? AND {LIVE} RETURNING id",
-            (*_columns(record)[:-1], old, session.sid, session.version - 1),
+            (*columns_of(record)[:-1], old, session.sid, session.version - 1),
         ).fetchall()
         if not changed:
             return None
@@ -270,19 +179,7 @@ class Steps:
             return False
         if self._do(IS_LOST, (family.key_id,)).get:
             return False
-        row = (
-            family.id,
-            family.sid,
-            family.client_id,
-            encode(family.audiences).decode(),
-            family.generation,
-            family.nonce,
-            family.key_id,
-            family.rotated_at,
-            family.expires_at,
-            int(family.owns_session),
-        )
-        self._do(f"INSERT INTO families ({FAMILY}) VALUES ({', '.join('?' * 10)})", row)
+        self._do(f"INSERT INTO families ({FAMILY}) VALUES ({', '.join('?' * 10)})", family_columns_of(family))
         return True
 
     def end_client(self, client_id: str, note: str, stamp: Stamp) -> int:

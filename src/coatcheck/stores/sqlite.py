@@ -32,21 +32,9 @@ from coatcheck.errors import CoatcheckError, Forked, NotOpen, StoreUnavailable
 from coatcheck.records import Change, Digest, Ended, Family, KeyRow, Kind, Node, Nodes, Reason, Record, Session, Tail
 from coatcheck.stores import _sqlite_file as file
 from coatcheck.stores import _sqlite_here as here
+from coatcheck.stores._rows import FAMILY, KEY, RECORD, family_of, key_of, record_of, session_of
 from coatcheck.stores._sqlite_pulse import Pulse
-from coatcheck.stores._sqlite_steps import (
-    FAMILY,
-    IS_LOST,
-    KEY,
-    LIVE,
-    LIVE_SESSION,
-    NEWEST_FIRST,
-    RECORD,
-    Steps,
-    family_of,
-    key_of,
-    record_of,
-    session_of,
-)
+from coatcheck.stores._sqlite_steps import IS_LOST, LIVE, LIVE_SESSION, NEWEST_FIRST, Steps
 from coatcheck.stores._sqlite_writer import GroupWriter
 from coatcheck.stores.base import Moved, Place, Reset, Seen, Stamp
 
