@@ -21,7 +21,7 @@ def from_url(url: str) -> Database:
         from coatcheck.stores import file_of
 
         return SQLiteDatabase(file_of(rest, setting="database"))
-    if separator and scheme == "postgresql":
+    if separator and scheme in ("postgresql", "postgres"):
         try:
             from coatcheck.server.database.postgres import PostgresDatabase
         except ModuleNotFoundError as error:

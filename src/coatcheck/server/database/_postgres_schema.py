@@ -17,6 +17,7 @@ from typing import Any
 
 from coatcheck.errors import StoreUnusable
 from coatcheck.server.database.base import Migrated
+from coatcheck.stores._postgres_lanes import Lane
 
 MIGRATIONS = (
     """
@@ -87,15 +88,9 @@ MIGRATIONS = (
     CREATE INDEX audit_actor ON audit (actor, number) WHERE actor IS NOT NULL;
     """,
 )
-LONGEST_MIGRATION_S = 3600
-OPENING_S = 40
-_LOCK_WAIT_S = 30
-_BEGIN = f"""
-    BEGIN ISOLATION LEVEL READ COMMITTED;
-    SET LOCAL statement_timeout = '{LONGEST_MIGRATION_S}s';
-    SET LOCAL lock_timeout = '{_LOCK_WAIT_S}s';
-    SET LOCAL client_min_messages = warning;
-"""
+
+OPENING_S = 30.0
+LONGEST_MIGRATION_S = 3600.0
 
 # Not by to_regclass(): that remembers, within a transaction, that there was no such table before the lock was had.
 _HAS_TABLE = """
@@ -107,62 +102,64 @@ _HAS_TABLE = """
 
 
 async def version_of(connection: Any, schema: str) -> int:
-    """Return the number of the migration that was last made; 0 when there are no tables."""
+    """
+    Return the number of the migration that was last made; 0 when there are no tables.
+
+    Raises:
+        StoreUnusable: It is one that this version of Coatcheck does not know.
+    """
     if not await connection.fetchval(_HAS_TABLE, schema):
         return 0
-    found = await connection.fetchval(f'SELECT schema FROM "{schema}".server')
-    return 0 if found is None else int(found)
+    found = int(await connection.fetchval(f'SELECT schema FROM "{schema}".server'))
+    if found > len(MIGRATIONS):
+        problem = f"the schema {schema} has version {found}, this version of Coatcheck knows {len(MIGRATIONS)}"
+        raise StoreUnusable(f"PostgreSQL: {problem}; upgrade Coatcheck")
+    return found
 
 
-async def check(connection: Any, schema: str, *, may_be_new: bool) -> None:
+async def check(lane: Lane, schema: str, *, may_be_new: bool) -> None:
     """
     Refuse tables that this version cannot work with. Make them, if there are none.
 
     Raises:
         StoreUnusable: They are of another version; or there are none and *may_be_new* says that there must be.
     """
-    if await connection.fetchval("SHOW server_encoding") != "UTF8":
+    if await lane.read(lambda connection: connection.fetchval("SHOW server_encoding")) != "UTF8":
         remedy = "make one that is: createdb --encoding=UTF8 --template=template0"
-        raise StoreUnusable(f"the PostgreSQL database is not in UTF8; {remedy}")
-    version = await version_of(connection, schema)
+        raise StoreUnusable(f"PostgreSQL: the database is not in UTF8; {remedy}")
+    version = await lane.read(lambda connection: version_of(connection, schema))
     if version == 0:
         if not may_be_new:
-            problem = f"the PostgreSQL database has no accounts of Coatcheck in the schema {schema}"
-            raise StoreUnusable(f"{problem}; name the database that the server uses, or start the server first")
-        version = (await migrate(connection, schema, only_new=True)).after
+            problem = f"there are no accounts of Coatcheck in the schema {schema}"
+            raise StoreUnusable(f"PostgreSQL: {problem}; name the database that the server uses")
+        version = (await bring_up(lane, schema, only_new=True)).after
     if version < len(MIGRATIONS):
         problem = f"the schema {schema} has version {version}, this version of Coatcheck needs {len(MIGRATIONS)}"
-        raise StoreUnusable(f"{problem}; make a copy (pg_dump), then run coatcheck migrate")
-    _refuse_newer(version, schema)
+        raise StoreUnusable(f"PostgreSQL: {problem}; make a copy (pg_dump), then run coatcheck migrate")
 
 
-def _refuse_newer(version: int, schema: str) -> None:
-    if version > len(MIGRATIONS):
-        problem = f"the schema {schema} has version {version}, this version of Coatcheck knows {len(MIGRATIONS)}"
-        raise StoreUnusable(f"{problem}; upgrade Coatcheck")
-
-
-async def migrate(connection: Any, schema: str, *, only_new: bool = False) -> Migrated:
+async def bring_up(lane: Lane, schema: str, *, only_new: bool = False) -> Migrated:
     """
     Make or change the tables, in one transaction.
 
     Args:
         only_new: Leave them as they are, if there are any.
     """
-    await connection.execute(_BEGIN)
-    await connection.execute("SELECT pg_advisory_xact_lock($1)", lock_of(f"schema {schema}"))
-    before = after = await version_of(connection, schema)
-    _refuse_newer(before, schema)
-    if not (only_new and before):
+
+    async def step(connection: Any) -> Migrated:
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", lock_of(f"schema {schema}"))
+        before = await version_of(connection, schema)
+        if only_new and before:
+            return Migrated(before, before)
         if not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)", schema):
             await connection.execute(f'CREATE SCHEMA "{schema}"')
         await connection.execute(f'SET LOCAL search_path TO "{schema}"')
         for script in MIGRATIONS[before:]:
             await connection.execute(script)
-        after = len(MIGRATIONS)
-        await connection.execute("UPDATE server SET schema = $1", after)
-    await connection.execute("COMMIT")
-    return Migrated(before, after)
+        await connection.execute("UPDATE server SET schema = $1", len(MIGRATIONS))
+        return Migrated(before, len(MIGRATIONS))
+
+    return await lane.write(step, again=True)
 
 
 def lock_of(name: str) -> int:

@@ -1,8 +1,8 @@
 """
 The server's database in PostgreSQL, for servers on several machines. Floor 6; may import: floors 0 to 2.
 
-How it is opened and closed is here; how its connections are kept in :mod:`._postgres_link`; what it keeps is in a file
-for each subject (``_postgres_*.py``).
+How it is opened and closed is here; its connections are in :mod:`._postgres_link`; what it keeps is in a file for each
+subject (``_postgres_*.py``).
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from coatcheck.server.database._postgres_audit import AuditSteps
 from coatcheck.server.database._postgres_clients import ClientSteps
 from coatcheck.server.database._postgres_limits import LimitSteps
 from coatcheck.server.database._postgres_link import WAIT_S, Link
-from coatcheck.server.database._postgres_url import place_of
 from coatcheck.server.database.base import LONGEST_SPAN_S, Migrated
+from coatcheck.stores._postgres_url import parse
+
+DEFAULT_SCHEMA = "coatcheck_server"
 
 
 class PostgresDatabase(AccountSteps, ClientSteps, LimitSteps, AuditSteps):
@@ -33,24 +35,21 @@ class PostgresDatabase(AccountSteps, ClientSteps, LimitSteps, AuditSteps):
     """
 
     def __init__(self, url: str, *, wait_s: float = WAIT_S) -> None:
-        place = place_of(url)
-        self._link = Link(place, wait_s=wait_s)
-        self._schema = place.schema
-        self.s = f'"{place.schema}"'
+        self._settings = settings = parse(url, setting="database", schema=DEFAULT_SCHEMA)
+        self._link = Link(settings, wait_s=wait_s)
+        self.s = f'"{settings.schema}"'
 
     def __repr__(self) -> str:
-        return f"PostgresDatabase(schema={self._schema!r})"  # the URL may hold a password
+        return f"PostgresDatabase({self._settings.shown!r})"
 
     async def open(self, *, may_be_new: bool = True) -> None:
-        await self._link.alone(
-            lambda connection: schema.check(connection, self._schema, may_be_new=may_be_new), within_s=schema.OPENING_S
-        )
+        async with self._link.alone(wait_s=schema.OPENING_S) as lane:
+            await schema.check(lane, self._settings.schema, may_be_new=may_be_new)
         await self._link.open()
 
     async def migrate(self) -> Migrated:
-        return await self._link.alone(
-            lambda connection: schema.migrate(connection, self._schema), within_s=schema.LONGEST_MIGRATION_S
-        )
+        async with self._link.alone(wait_s=schema.LONGEST_MIGRATION_S) as lane:
+            return await schema.bring_up(lane, self._settings.schema)
 
     async def close(self) -> None:
         await self._link.close()
