@@ -99,7 +99,9 @@ def shared(version: str = "18") -> Server:
                 return server
 
 
-def _use(folder: Path, version: str, env: dict[str, str] | None, settings: dict[str, str]) -> Server | None:
+def _use(
+    folder: Path, version: str, env: dict[str, str] | None, settings: dict[str, str], primary: Server | None = None
+) -> Server | None:
     folder.chmod(0o711)
     users = os.open(folder / "users", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)  # until this process ends
     fcntl.flock(users, fcntl.LOCK_SH)
@@ -113,10 +115,18 @@ def _use(folder: Path, version: str, env: dict[str, str] | None, settings: dict[
             watcher = [sys.executable, __file__, str(folder)]
             nothing = subprocess.DEVNULL
             subprocess.run(watcher, check=True, stdin=nothing, stdout=nothing, stderr=nothing)
-            server.make({**_SETTINGS, **settings})
+            server.make({**_SETTINGS, **settings}, primary)
             (folder / "ready").write_text(json.dumps({"port": server.port}))
         else:
             server.port = json.loads((folder / "ready").read_text())["port"]
+    return server
+
+
+def standby_of(primary: Server) -> Server:
+    """Start a server that follows *primary*; ``SELECT pg_promote()`` makes it a primary."""
+    folder = Path(tempfile.mkdtemp(prefix=f"coatcheck-pg{primary.version}-"))
+    server = _use(folder, primary.version, None, {}, primary)
+    assert server is not None
     return server
 
 
@@ -163,16 +173,15 @@ class Server:
 
     # --- what happens to servers ---
 
-    def make(self, settings: dict[str, str]) -> None:
-        """Make the files and start."""
-        password = self.folder / "password"
-        password.write_text(PASSWORD)
-        password.chmod(0o644)
+    def make(self, settings: dict[str, str], primary: Server | None = None) -> None:
+        """Make the files, or copy those of *primary*, and start."""
         if _USER_ENTRY is not None:
             os.chown(self.folder, _USER_ENTRY.pw_uid, _USER_ENTRY.pw_gid)
-        options = ("--no-sync", "--no-instructions", "--locale=C", "--encoding=UTF8", "--username=postgres")
-        self._run("initdb", "-D", str(self.data), *options, f"--pwfile={password}", "--auth=scram-sha-256")
-        self.put("pg_hba.conf", _HBA)
+        if primary is None:
+            self._init()
+        else:
+            where = ("-h", str(primary.folder), "-p", str(primary.port), "-U", "postgres")
+            self._run("pg_basebackup", *where, "-D", str(self.data), "-R", "-X", "stream", "-c", "fast", "--no-sync")
         self.configure(unix_socket_directories=f"'{self.folder}'", **settings)
         for _ in range(5):
             self.port = _free_port()
@@ -184,6 +193,14 @@ class Server:
             else:
                 return
         raise RuntimeError("no free port was found")
+
+    def _init(self) -> None:
+        password = self.folder / "password"
+        password.write_text(PASSWORD)
+        password.chmod(0o644)
+        options = ("--no-sync", "--no-instructions", "--locale=C", "--encoding=UTF8", "--username=postgres")
+        self._run("initdb", "-D", str(self.data), *options, f"--pwfile={password}", "--auth=scram-sha-256")
+        self.put("pg_hba.conf", _HBA)
 
     def put(self, name: str, content: str, *, append: bool = False) -> Path:
         """Write a file into the data folder that only the server may read; return its path."""

@@ -43,7 +43,7 @@ def begin(wait_s: float) -> str:
     )
 
 
-class _Connection(asyncpg.Connection):  # type: ignore[misc]
+class PlainConnection(asyncpg.Connection):  # type: ignore[misc]
     """
     A connection that remembers warnings.
 
@@ -65,18 +65,19 @@ class Connector:
     Makes connections of one store.
 
     Attributes:
-        arrived: Is called with each new connection before it is used.
+        arrived: Is called with each new connection before it is used. connection_class: what is made.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.arrived: Callable[[Connection], Awaitable[None]] | None = None
+        self.connection_class = PlainConnection
 
     async def connect(self) -> Connection:
         """Make a connection. How long that may take, the caller bounds."""
         connection = await asyncpg.connect(
             self._settings.dsn,
-            connection_class=_Connection,
+            connection_class=self.connection_class,
             server_settings=None if "application_name=" in self._settings.dsn else {"application_name": "coatcheck"},
             statement_cache_size=0 if self._settings.pgbouncer else 200,
             max_cached_statement_lifetime=0,

@@ -100,6 +100,6 @@ _OF_THE_DRIVER: tuple[tuple[Any, str], ...] = (
     (FileNotFoundError, "there is no such socket, or no such certificate"),
     (PermissionError, "the socket or a certificate may not be read"),
     (TimeoutError, "no answer in time"),
-    (OSError, "the connection was lost, or cannot be made"),
+    (OSError, "the connection was lost, or cannot be made; look at host, port and sslmode"),
     (asyncpg.InterfaceError, "the connection was lost"),
 )

@@ -38,10 +38,11 @@ _GOODBYE_S = 1.0
 
 
 class _Once:
-    """One call: how often it may still be tried, and whether a commit may have happened."""
+    """One call: what may still be tried, and how far it came."""
 
     def __init__(self, again: bool) -> None:
         self.again = again
+        self.has_connection = False
         self.is_committing = False
         self.was_lost = False
 
@@ -56,10 +57,14 @@ class Lane:
         begin: The statement that begins a write.
 
         wait_s: How long a call may take in all.
+
+    Attributes:
+        is_opening: Whether the store is being opened, when what no second try mends is :class:`StoreUnusable`.
     """
 
     def __init__(self, connect: Connect, *, begin: str, size: int, wait_s: float) -> None:
         self.wait_s = wait_s
+        self.is_opening = False
         self._connect = connect
         self._begin = begin
         self._size = size
@@ -87,15 +92,13 @@ class Lane:
             async with asyncio.timeout(self.wait_s):
                 return await self._again_and_again(once, work)
         except TimeoutError:
-            if self._free.locked():
-                detail = f"all {self._size} connections were busy for {self.wait_s:g} s"
-            else:
-                detail = f"no answer for {self.wait_s:g} s"
+            what = "no answer" if once.has_connection else f"all {self._size} connections were busy"
+            detail = f"{what} for {self.wait_s:g} s"
             raise StoreUnavailable(f"PostgreSQL: {detail}") from None
         except CoatcheckError:
             raise
         except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
-            raise fault(error) from None
+            raise fault(error, opening=self.is_opening) from None
 
     async def _again_and_again(self, once: _Once, work: Callable[[Connection], Awaitable[T]]) -> T:
         for left in reversed(range(_TRIES)):
@@ -113,6 +116,7 @@ class Lane:
 
     async def _on_a_connection(self, once: _Once, work: Callable[[Connection], Awaitable[T]]) -> T:
         async with self._free:
+            once.has_connection = True
             connection = await self._take()
             self._busy.add(connection)
             is_sound = False

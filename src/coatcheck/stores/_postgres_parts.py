@@ -74,9 +74,8 @@ class Parts:
 
     async def _hold_sid(self, sid: str) -> None:
         """Until the commit, let nobody store or end a session that is not there under this sid."""
-        await self._connection.execute(
-            "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"coatcheck {self._s} {sid}"
-        )
+        lock = f"SELECT pg_advisory_xact_lock(hashtextextended('coatcheck {self._s} ' || $1::text, 0))"
+        await self._connection.execute(lock, sid)
 
     async def _insert(self, record: Record, epoch: int | None) -> None:
         marks = ", ".join(f"${at}" for at in range(1, 16))

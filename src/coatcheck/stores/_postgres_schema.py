@@ -148,7 +148,9 @@ async def version_of(connection: Connection, schema: str) -> int:
     Raises:
         StoreUnusable: More than this version of Coatcheck knows.
     """
-    if await connection.fetchval("SELECT to_regclass($1)", f"{schema}.migrations") is None:
+    # Read, and not looked up by to_regclass(), which may remember that there was none.
+    named = "SELECT 1 FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace WHERE relname = 'migrations'"
+    if not await connection.fetchval(f"{named} AND nspname = $1", schema):
         return 0
     done = int(await connection.fetchval(f"SELECT coalesce(max(number), 0) FROM {schema}.migrations"))
     if done > len(MIGRATIONS):

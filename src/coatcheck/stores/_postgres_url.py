@@ -91,6 +91,8 @@ def parse(url: str, *, setting: str = "store", schema: str = SCHEMA) -> Settings
         raise ConfigError(setting, "the URL cannot be taken apart", _ESCAPE) from None
     where = _checked_hosts(parts, setting)
     options = _options(parts.query, setting)
+    if parts.netloc.rpartition("@")[2] and ("host" in options or "port" in options):
+        raise ConfigError(setting, "the URL names a host, or a port, twice", "name it before the / or after the ?")
     ours = {name: options.pop(name) for name in _OURS if name in options}
     schema = ours.get("schema", schema)
     if not _NAME.fullmatch(schema) or schema.startswith("pg_"):

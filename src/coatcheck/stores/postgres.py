@@ -28,7 +28,6 @@ from coatcheck.errors import CoatcheckError, Forked, NotOpen
 from coatcheck.records import Digest, Ended, Family, KeyRow, Kind, Nodes, Reason, Record, Session, Tail
 from coatcheck.stores import _postgres_schema as schemas
 from coatcheck.stores._postgres_connect import Connector, begin, warn_if_careless
-from coatcheck.stores._postgres_faults import fault
 from coatcheck.stores._postgres_keys import KeySteps
 from coatcheck.stores._postgres_lanes import Connection, Lane
 from coatcheck.stores._postgres_nodes import NodeRows, Whereabouts
@@ -99,28 +98,22 @@ class PostgresStore:
             await self._close_lanes()
             raise
         self._connector.arrived = self._arrived
+        self._reads.is_opening = False
         lease_s = min(WAIT_S, self._lease_s)
         self._heart, self._barrier = self._lane(1, lease_s), self._lane(1)
         self._writes, self._patient = self._lane(WRITES), self._lane(1, PATIENT_S)
         self._fault = None
 
     async def _make_ready(self) -> None:
-        try:
-            connection = await asyncio.wait_for(self._connector.connect(), WAIT_S)
-        except TimeoutError as error:
-            raise fault(error, opening=True) from None
-        except CoatcheckError:
-            raise
-        except Exception as error:
-            raise fault(error, opening=True) from None
-        connection.terminate()
+        self._reads.is_opening = True
         await self._reads.read(warn_if_careless)
         await self._reads.read(self._whereabouts.learn)
         await schemas.check(self._reads, self._s, self._whereabouts)
         await self._reads.read(self._arrived)
         self._lease_s = float(await self._reads.read(lambda c: c.fetchval(f"SELECT lease_s FROM {self._s}.meta")))
 
-    def _lane(self, size: int, wait_s: float = WAIT_S) -> Lane:
+    def _lane(self, size: int, wait_s: float | None = None) -> Lane:
+        wait_s = WAIT_S if wait_s is None else wait_s
         lane = Lane(self._connector.connect, begin=begin(wait_s), size=size, wait_s=wait_s)
         self._lanes.append(lane)
         return lane
