@@ -158,7 +158,7 @@ def test_a_store_in_memory_is_out_of_reach(cli, command):
     [
         ("--store", "nonsense"),
         ("--store", "sqlite://one-slash"),
-        ("--store", "postgresql://user:hidden@host/db"),
+        ("--store", "mysql://user:hidden@host/db"),
         ("--database", "mysql://user:hidden@host/db"),
         ("--database", "postgresql://user:hidden@host:x/db"),
         ("--database", "postgresql://user:hid#den@host/db"),

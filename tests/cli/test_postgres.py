@@ -96,7 +96,7 @@ def test_panic_while_it_is_away(cli, add, monkeypatch, place_of_accounts):
     monkeypatch.setenv("COATCHECK_DATABASE", "postgresql://u:hidden@127.0.0.1:9/d")
     ran = cli("panic", "--yes")
     assert ran.code == 2
-    assert "everything was done" in ran.err and "nothing listens" in ran.err
+    assert "everything was done" in ran.err and "nobody listens" in ran.err
     assert "hidden" not in ran.err
     assert asyncio.run(check(token)) == Refused(Reason.REVOKED)
 

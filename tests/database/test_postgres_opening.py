@@ -62,7 +62,6 @@ def test_without_its_driver_it_says_what_to_install(monkeypatch):
         "postgresql://u:hunter2#@h/d",
         "postgresql://u:hunter2@x@h/d",
         "postgresql://u:hunter2@[h/d",
-        "postgres://u:hunter2@h/d",
         "mysql://u:hunter2@h/d",
     ],
 )
@@ -76,21 +75,20 @@ def test_a_url_that_names_nothing(url):
 
 @pytest.mark.parametrize(
     "rest",
-    ["h:hunter2/d", "h/d?sslmode=hunter2", "h,,hunter2/d", "h/d?target_session_attrs=hunter2", ".h/d"],
+    ["h:99999999/d", "h/d?sslmode=hunter2", "h,,hunter2/d", ".h/d", "h:hunter2/d", "/d?host=h&port=hunter2", "h/d?x=y"],
 )
 async def test_a_url_that_the_driver_cannot_read(rest):
-    """It is told at the opening, in words of our own."""
-    with pytest.raises(ConfigError) as refused:
+    """It is told in words of our own, at the opening at the latest."""
+    with pytest.raises((ConfigError, StoreUnusable)) as refused:
         await PostgresDatabase(f"postgresql://u:hunter2@{rest}").open()
-    assert refused.value.setting == "database"
     assert "hunter2" not in str(refused.value)
 
 
 def test_it_does_not_show_its_url():
     """It may hold a password."""
     kept = PostgresDatabase("postgresql://u:hunter2@h/d?schema=mine")
-    assert repr(kept) == "PostgresDatabase(schema='mine')"
-    assert "hunter2" not in f"{vars(kept)} {vars(kept._link)}"
+    assert repr(kept) == "PostgresDatabase('postgresql://u@h/d?schema=mine')"
+    assert "hunter2" not in f"{vars(kept)} {vars(kept._link)} {kept._settings}"
 
 
 async def test_the_socket_and_the_password_file(server, make, tmp_path, monkeypatch):
@@ -108,7 +106,7 @@ async def test_the_socket_and_the_password_file(server, make, tmp_path, monkeypa
     monkeypatch.setenv("PGPASSFILE", str(passwords))
     assert await (await make(bare)).is_set_up()
     monkeypatch.setenv("PGPASSFILE", "/nowhere")
-    with pytest.raises(StoreUnusable, match="the password"):
+    with pytest.raises(StoreUnusable, match="does not let this role in"):
         await make(bare)
 
 
@@ -118,9 +116,9 @@ async def test_the_socket_and_the_password_file(server, make, tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (("pass-word", "hunter2-word"), "refuses this user or the password"),
-        (("postgres:", "hunter2:"), "refuses this user or the password"),
-        (("/postgres?", "/hunter2?"), "there is no such database"),
+        (("pass-word", "hunter2-word"), "does not let this role in"),
+        (("postgres:", "hunter2:"), "does not let this role in"),
+        (("/postgres?", "/hunter2?"), "no such database"),
     ],
 )
 async def test_who_is_refused_is_told_why(server, make, change, said):
@@ -135,8 +133,8 @@ async def test_nobody_is_there(make):
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     for where, said in (
-        (f"u:hunter2@127.0.0.1:{port}/d", "nothing listens"),
-        ("u:hunter2@no.such.host.invalid/d", "host is not known"),
+        (f"u:hunter2@127.0.0.1:{port}/d", "nobody listens"),
+        ("u:hunter2@no.such.host.invalid/d", "the host is not known"),
         ("u:hunter2@/d?host=/no/such/folder", "no such socket"),
     ):
         with pytest.raises(StoreUnavailable, match=said) as refused:

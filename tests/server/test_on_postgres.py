@@ -75,7 +75,7 @@ async def test_three_servers(own_server, tmp_path):
 def test_a_server_whose_database_is_away_does_not_start(tmp_path):
     """One line, before anybody is served."""
     url = "postgresql://u:hunter2@127.0.0.1:9/d"
-    refused = pytest.raises(pytest.fail.Exception, match="nothing listens at its address")
+    refused = pytest.raises(pytest.fail.Exception, match="nobody listens at this host")
     with refused as failed, started(tmp_path, database=url):
         pass
     assert "hunter2" not in str(failed.value) and "Traceback" not in str(failed.value)
