@@ -29,6 +29,7 @@ from coatcheck.errors import CoatcheckError, ConfigError, Forked, InvalidInput, 
 from coatcheck.fleet.feeding import Feeding
 from coatcheck.fleet.knowledge import FROM_THE_END
 from coatcheck.fleet.memory import Memory
+from coatcheck.fleet.timed import timed
 from coatcheck.fleet.tokens import Tokens
 from coatcheck.http import cookie
 from coatcheck.policy import EVERYDAY, Policy, check_issuer
@@ -36,7 +37,9 @@ from coatcheck.records import (
     Claims,
     Device,
     Digest,
+    Figures,
     Kind,
+    Nodes,
     Reason,
     Receipt,
     Record,
@@ -81,9 +84,13 @@ class Coatcheck:
         issuer: The https URL that names this service in tokens. Not needed for sessions alone.
 
         secret: One or more base64url values of at least 32 bytes; the first writes, all read. Left out:
-            ``COATCHECK_SECRET``, ``COATCHECK_SECRET_FILE``, else a 0600 file beside the SQLite file, else random.
+            ``COATCHECK_SECRET``, ``COATCHECK_SECRET_FILE``, else a 0600 file beside the SQLite file; for a store behind
+            a network a 0600 file of this account, so give one when several machines share the store; for memory://
+            random.
 
         clock: For tests: :class:`coatcheck.testing.ManualClock`.
+
+        on_store_call: Called with the name of each call of the store, and how many seconds it took.
 
     Raises:
         ConfigError: A setting is wrong.
@@ -97,6 +104,7 @@ class Coatcheck:
         issuer: str | None = None,
         secret: str | Iterable[str] | None = None,
         clock: Clock | None = None,
+        on_store_call: Callable[[str, float], None] | None = None,
     ) -> None:
         if not isinstance(policy, Policy):
             raise ConfigError("policy", f"is {type(policy).__name__}", "give a Policy, such as coatcheck.CAREFUL")
@@ -105,8 +113,11 @@ class Coatcheck:
         self.policy = policy
         self.issuer = issuer
         self._store = from_url(store)
+        if on_store_call is not None:
+            self._store = timed(self._store, on_store_call)
         self._clock: Clock = SystemClock() if clock is None else clock
         self._given_secret = None if secret is None else RootSecret.parse(secret, setting="secret")
+        self._machine = SystemClock()
         self._fault: CoatcheckError | None = None
         self._memory = Memory(self._store, self._clock, policy)
         self._tokens: Tokens | None = None
@@ -137,8 +148,8 @@ class Coatcheck:
         Open the store and start the upkeep.
 
         Raises:
-            ConfigError: The secret is unusable. StoreUnusable: the store must not be used. StoreUnavailable: it does
-                not answer.
+            ConfigError: The secret is unusable, opens none of the signing keys, or was declared lost. StoreUnusable:
+                the store must not be used. StoreUnavailable: it does not answer.
         """
         if self._fault is None:
             raise ConfigError("engine", "is open already", "open one engine per application")
@@ -165,9 +176,10 @@ class Coatcheck:
         _engines.add(self)
 
     async def _open_tokens(self, issuer: str) -> Tokens:
-        minting, verifying = self._memory.hold_tokens(issuer, self._secret.keys("signing keys 1"))
         ids = [key.hex()[:16] for key in self._secret.keys("refresh key ids 1")]
+        seals = dict(zip(ids, self._secret.keys("signing keys 1"), strict=True))
         keys = dict(zip(ids, self._secret.keys("refresh 1"), strict=True))
+        minting, verifying = self._memory.hold_tokens(issuer, seals)
         tokens = Tokens(self._store, minting, verifying, clock=self._clock, stamp=self._stamp)
         tokens.refreshing.start(keys, self._memory.ask_sid, self._end_for)
         await tokens.open()
@@ -199,6 +211,9 @@ class Coatcheck:
             abandon()
 
     def _own_secret(self) -> RootSecret:
+        if not self._store.is_embedded:
+            log.warning("no secret is given; one for this account is used, and other machines cannot know it")
+            return RootSecret.of_account(self._store.identity)
         path = getattr(self._store, "path", None)
         return RootSecret.random() if path is None else RootSecret.beside(path.with_name(path.name + "-secret"))
 
@@ -508,6 +523,20 @@ class Coatcheck:
         log.info("sessions of a subject revoked", extra={"sub": sub, "reason": note})
         return await self._in_force(position)
 
+    async def revoke_client(self, client_id: str, *, reason: str = "") -> Receipt:
+        """
+        End what was made for a client: its refresh tokens, the access tokens they gave, the sessions they own.
+
+        Another session that has refresh tokens of it goes on, with a higher version: all access tokens made from it are
+        refused (``renewed``), and whoever may have one gets another. What is made for the client afterwards counts, so
+        give it nothing more before you call this.
+        """
+        self._check_open()
+        client, note = arguments.client_id(client_id), arguments.note(reason)
+        position = await self._store.end_client(client, note=note, stamp=self._stamp())
+        log.info("sessions and refresh tokens of a client revoked", extra={"client_id": client, "reason": note})
+        return await self._in_force(position)
+
     async def revoke_everyone(self, *, reason: str = "") -> Receipt:
         """End every session there is."""
         self._check_open()
@@ -591,17 +620,22 @@ class Coatcheck:
         return self._with_tokens().verifying.verify(revealed(jwt), arguments.one_audience(audience))
 
     async def issue_refresh(
-        self, session: Session, *, client_id: str, audience: str | Iterable[str]
+        self, session: Session, *, client_id: str, audience: str | Iterable[str], owns_session: bool = False
     ) -> TokenPair | Refused:
         """
         Begin a family of refresh tokens for *session* and one client that cannot hold a cookie.
 
         Args:
             audience: Whom its access tokens may be for, from now on.
+
+            owns_session: Whether the session was begun for this client alone: then :meth:`revoke_client` ends it.
         """
         tokens = self._with_tokens()
         return await tokens.refreshing.issue(
-            session, client_id=arguments.client_id(client_id), audience=arguments.audience(audience)
+            session,
+            client_id=arguments.client_id(client_id),
+            audience=arguments.audience(audience),
+            owns_session=owns_session,
         )
 
     async def refresh(
@@ -642,13 +676,23 @@ class Coatcheck:
         return self._with_tokens().key_states()
 
     async def rotate_keys(self) -> str:
-        """Make a key that signs from now on, here and everywhere; return its ``kid``. What is signed stays valid."""
+        """
+        Make a key that signs from now on, here and everywhere; return its ``kid``. What is signed stays valid.
+
+        Raises:
+            ConfigError: The secret was declared lost since this engine was opened.
+        """
         kid = await self._with_tokens().rotate()
         await self._in_force(await self._head())
         return kid
 
     async def revoke_key(self, kid: str) -> Receipt:
-        """Accept nothing more that this key has signed, here and everywhere. Another takes its place."""
+        """
+        Accept nothing more that this key has signed, here and everywhere. Another takes its place.
+
+        Raises:
+            ConfigError: As :meth:`rotate_keys`, when another would have to take its place. The key stays.
+        """
         position = await self._with_tokens().revoke(arguments.kid(kid))
         log.warning("signing key revoked", extra={"kid": kid})
         return await self._in_force(position)
@@ -657,16 +701,16 @@ class Coatcheck:
         """
         Remove every signing key and every refresh token: their secret is lost, or in the wrong hands.
 
-        Sessions and their cookies stay. On an engine without an issuer, since one with it refuses a wrong secret; the
-        next engine with an issuer makes new keys. Returns how many families of refresh tokens ended.
+        Every secret that was in use on this store is declared lost, for ever: engines that are open make nothing with
+        it any more (``unsure``), and none opens with it. Sessions and their cookies stay. Call it on an engine without
+        an issuer, since one with it refuses a wrong secret; the next engine with an issuer, and a new secret, makes new
+        keys. Returns how many families of refresh tokens ended.
         """
         self._check_open()
-        for row in await self._store.keys():
-            await self._store.drop_key(row.kid, stamp=self._stamp())
-        log.warning("signing keys and refresh tokens reset")
-        families = await self._store.drop_families()
-        await self._in_force(await self._head())
-        return families
+        done = await self._store.reset_keys(stamp=self._stamp())
+        log.warning("signing keys and refresh tokens reset; every secret that was in use is declared lost")
+        await self._in_force(done.position)
+        return done.families
 
     @property
     def feed(self) -> Feeding:
@@ -711,6 +755,30 @@ class Coatcheck:
         """Return the keys that the secret gives for one use; for the adapters (:meth:`RootSecret.keys`)."""
         self._check_open()
         return self._secret.keys(label)
+
+    # --- seen from outside ---
+
+    async def fleet(self) -> Nodes:
+        """Return who answers from memory, and how far each has come; on an embedded store those on the feed."""
+        self._check_open()
+        return await self._store.nodes()
+
+    async def clock_skew(self) -> float:
+        """Return by how many seconds the store's calendar is ahead of this machine's. No lease depends on either."""
+        self._check_open()
+        before = self._machine.wall()
+        theirs = await self._store.wall()
+        return 0.0 if theirs is None else theirs - (before + self._machine.wall()) / 2
+
+    def figures(self) -> Figures:
+        """Return what was counted since the engine was opened."""
+        memory = self._memory
+        return Figures(warm=memory.warm, asked=dict(memory.asked), cached=len(memory), lapses=memory.lapses)
+
+    def on_wait(self, hear: Callable[[float], None]) -> None:
+        """Call *hear* with how long each change waited to be in force everywhere, seconds. From the opening on."""
+        self._check_open()
+        self._memory.barrier.on_wait = hear
 
     # --- upkeep ---
 

@@ -6,14 +6,12 @@ import threading
 
 import pytest
 from joserfc.errors import UnsupportedKeyOperationError
-from tests.tokens.test_access_token import Forge
+from tests.tokens.forge import ISSUER, Forge
 
 from coatcheck import Claims, Coatcheck, Reason, Refused
 from coatcheck.fleet.fetching import Jwks
 from coatcheck.fleet.verified import Verified
 from coatcheck.tokens import access_token, base64url, keys
-
-ISSUER = "https://auth.example.com"
 
 
 @pytest.fixture
@@ -182,7 +180,7 @@ def test_made_up_headers_fill_no_memory(forge):
 @pytest.mark.parametrize("alg", keys.ALGORITHMS)
 def test_a_public_key_never_signs(alg):
     """However often it has verified, and however often it is asked."""
-    row = keys.generate(alg, seal=b"s" * 32, epoch=1, now=0, signs_from=0)
+    row = keys.generate(alg, seal=b"s" * 32, seal_id="k1", epoch=1, now=0, signs_from=0)
     signer, public = keys.opened(row, [b"s" * 32]), keys.public_only(row)
     for _ in range(3):
         message = secrets.token_bytes(8)

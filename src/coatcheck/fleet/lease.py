@@ -64,8 +64,6 @@ class Lease(Trust):
     Keeps memory as true as a store behind a network.
 
     Attributes:
-        lapses: How often memory was not to be trusted when it was asked for the first time since.
-
         lease_s: The store's setting, seconds. node: the id of our row; None while we are not joined.
     """
 
@@ -76,7 +74,6 @@ class Lease(Trust):
         self.seen = 0  # the pulse of a fleet never moves: the deadline alone decides
         self.node: str | None = None
         self.lease_s = 0.0
-        self.lapses = 0
         self._has_lapsed = False
         self._deadline = NEVER
         self._apart = 0.0

@@ -15,7 +15,8 @@ Rules of this module:
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping
 
 from coatcheck.clock import Clock
 from coatcheck.decide import lifetime
@@ -53,6 +54,9 @@ class Memory:
 
         barrier: Waits until a change is in force everywhere.
 
+        warm: Checks answered from memory. asked: those that went to the store, by what came of it. Counted without a
+            lock: with several threads a few may be missing.
+
         feeding: Tells services without the store what changes.
     """
 
@@ -64,10 +68,12 @@ class Memory:
         self._cache = Cache(policy.cached_sessions)
         self._entries = self._cache.entries
         self._unstored = Unstored(store)
+        self.warm = 0
+        self.asked: Counter[str] = Counter()
         self._watch = trust_in(store, Knowledge(self._cache, self._unstored, clock), clock)
         self.feeding = Feeding(store, Hints(self._watch, clock), clock)
 
-    def hold_tokens(self, issuer: str, seals: Sequence[bytes]) -> tuple[Minting, Verifying]:
+    def hold_tokens(self, issuer: str, seals: Mapping[str, bytes]) -> tuple[Minting, Verifying]:
         """From the next :meth:`start` on keep what access tokens need; return what works with it."""
         policy = self._policy
         keyring = Keyring(self._store, seals=seals, alg=policy.signing)
@@ -129,9 +135,11 @@ class Memory:
         if now >= entry.ends_at:
             return _EXPIRED
         if now <= session.seen_at:
+            self.warm += 1
             return session
         if now >= session.seen_at + entry.idle_s:
             return None
+        self.warm += 1
         return self.seen.touch(entry, now) if touch else session
 
     async def ask(self, digest: Digest, touch: bool) -> Session | Refused:
@@ -141,6 +149,11 @@ class Memory:
         Raises:
             StoreUnavailable: It does not answer.
         """
+        answer = await self._ask(digest, touch)
+        self.asked["accepted" if isinstance(answer, Session) else answer.reason.value] += 1
+        return answer
+
+    async def _ask(self, digest: Digest, touch: bool) -> Session | Refused:
         found = await self._reader.read(digest)
         if found is None:
             return await self._ask_unstored(digest, touch)
@@ -151,6 +164,14 @@ class Memory:
         if reason is not None:
             return Refused(reason)
         return self.seen.touch(found, now) if touch and now > session.seen_at else session
+
+    @property
+    def lapses(self) -> int:
+        """How often the lease had run out when memory was asked; always 0 on an embedded store."""
+        return self._watch.lapses
+
+    def __len__(self) -> int:
+        return len(self._cache)
 
     def why_over(self, session: Session) -> Reason | None:
         """Return why *session*, just read from the store, is over; None while it lives."""

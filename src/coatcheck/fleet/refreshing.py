@@ -64,7 +64,9 @@ class Refreshing:
         self._ask = ask
         self._end = end
 
-    async def issue(self, session: Session, *, client_id: str, audience: Sequence[str]) -> TokenPair | Refused:
+    async def issue(
+        self, session: Session, *, client_id: str, audience: Sequence[str], owns_session: bool
+    ) -> TokenPair | Refused:
         """Begin a family for *session* and *client_id*."""
         minted = await self.mint(session.sid, session.version, audience, client_id)
         if isinstance(minted, Refused):
@@ -80,9 +82,11 @@ class Refreshing:
             key_id=key_id,
             rotated_at=self._clock.now(),
             expires_at=session.expires_at,
+            owns_session=owns_session,
         )
         if not await self._store.add_family(family):
-            return Refused(Reason.REVOKED)
+            # Its session has ended; or else the secret was declared lost meanwhile, which is no fault of the session.
+            return Refused(Reason.UNSURE if await self._store.is_lost(key_id) else Reason.REVOKED)
         return self._pair(minted, refresh_token.make(key, family.id, 1, family.nonce))
 
     async def sid_of(self, token: str, *, client_id: str) -> str | Refused:

@@ -33,6 +33,8 @@ class Trust(ABC):
 
         ask_at: :meth:`Clock.elapsed` from which these two are not enough, and :meth:`catch_up` is asked.
 
+        lapses: How often memory was not to be trusted when it was asked for the first time since it was.
+
         now: The calendar, whole seconds, a twentieth of a second old at most while sure.
 
         on_wake: Hears that the log may have grown: early, and not every time.
@@ -46,6 +48,7 @@ class Trust(ABC):
         self.seen: int | None = None
         self.ask_at = NEVER
         self.now = 0
+        self.lapses = 0
         self.on_wake: Callable[[], None] = lambda: None
 
     def is_sure(self, elapsed: float) -> bool:

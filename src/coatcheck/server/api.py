@@ -86,15 +86,15 @@ async def _sign_in_for_tokens(call: Call) -> Answer | Problem:
     body: SignIn = call.body
     if call.is_from_page:
         return problems.NOT_FOR_PAGES
-    client = await call.site.clients.authenticated(body.client_id or "", None)
-    if client is None or not client.may_sign_in:
+    client = await call.site.clients.signs_in(body.client_id or "")
+    if client is None:
         return problems.WRONG_CLIENT
     entered = await call.site.desk.sign_in(body.username, body.password, call.visitor)
     if isinstance(entered, Problem):
         return entered
-    pair = await call.site.auth.issue_refresh(entered.signed_in.session, client_id=client.id, audience=client.audiences)
-    if isinstance(pair, Refused):
-        return problems.ENDED_MEANWHILE
+    pair = await call.site.clients.begin(client, entered.signed_in.session)
+    if isinstance(pair, Problem):
+        return pair
     return Answer(
         body=TokenPairOut(
             access_token=pair.access_token,

@@ -128,6 +128,13 @@ WRONG_AUDIENCE = Problem(
     detail="Pages get no tokens for that audience.",
     field="audience",
 )
+AUDIENCE_TAKEN = Problem(
+    code="audience_taken",
+    status=409,
+    title="The audience is taken",
+    detail="Pages get tokens for it in the name of another client; disable that one first, or name another audience.",
+    field="audience",
+)
 NOT_A_CLIENT = Problem(
     code="not_a_client",
     status=401,

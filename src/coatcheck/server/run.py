@@ -19,6 +19,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Literal
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -57,11 +58,17 @@ async def _serve(
     settings: Settings, listening: socket.socket, metrics_at: socket.socket | None, door_at: socket.socket | None
 ) -> int:
     origins = settings.origins(listening.getsockname()[1])
-    auth = Coatcheck(settings.store, policy=policy_for(settings.policy, origins), issuer=origins[0])
-    site = Site(auth, database.from_url(settings.database))
     metrics = Metrics()
+    auth = Coatcheck(
+        settings.store,
+        policy=policy_for(settings.policy, origins),
+        issuer=origins[0],
+        on_store_call=None if metrics_at is None else metrics.store_called,
+    )
+    site = Site(auth, database.from_url(settings.database))
     # Opened here and not by the application: what is wrong is then one line at the terminal, before anybody is served.
     async with site.lifespan():
+        metrics.follow(auth)
         app = build_app(
             site,
             https=origins[0].startswith("https://"),
@@ -73,15 +80,22 @@ async def _serve(
         with _certificate(settings, config, site.clock.now()):
             server = _Main(config, site)
             await _introduce(site, origins[0], metrics_at, door_at)
-            door = build_front_door(site, audiences=audiences(settings.upstreams), sign_in_url=f"{origins[0]}/sign-in")
-            async with _beside(_config(metrics.app()), metrics_at), _beside(_config(door), door_at):
+            door = build_front_door(
+                site,
+                audiences=audiences(settings.upstreams),
+                sign_in_url=f"{origins[0]}/sign-in",
+                proxy=settings.proxy,
+            )
+            # A proxy may ask with the Upgrade of a handshake: a question like any other, and not ours to upgrade.
+            async with _beside(_config(metrics.app()), metrics_at), _beside(_config(door, ws="none"), door_at):
                 await server.serve(sockets=[listening])
     return 0 if server.started else 1
 
 
-def _config(app: ASGIApp) -> uvicorn.Config:
+def _config(app: ASGIApp, *, ws: Literal["auto", "none"] = "auto") -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        ws=ws,
         lifespan="off",
         log_level="warning",
         # Whoever wants the client's address from a proxy names the proxy: --trusted-proxy.

@@ -64,7 +64,7 @@ class Site:
         self.accounts = Accounts(auth, database, self.passwords, self.clock)
         self.trail: Trail = self.accounts.trail
         self.desk = Desk(auth, database, self.passwords, self.accounts)
-        self.clients = Clients(auth, database, self.trail)
+        self.clients = Clients(auth, database, self.accounts)
         self.office = Office(auth, database, self.accounts, self.desk)
 
     @contextlib.asynccontextmanager

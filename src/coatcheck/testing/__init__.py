@@ -3,7 +3,8 @@ Help for tests: yours, and ours. Floor 5; may import: floors 0 to 4. Public: nam
 
 - :class:`ManualClock`: time that moves when told to.
 - :func:`signed_in`: a client that carries a session.
-- :class:`StoreContract`: inherit it, give it a store, and your store is tested like ours.
+- :class:`EmbeddedStoreContract`, :class:`FleetStoreContract`: inherit one, give it a store, and your store is tested
+  like ours. :class:`StoreContract` is what they have in common.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from typing import Any, Protocol
 
 from coatcheck.engine import Coatcheck
 from coatcheck.records import SignedIn
-from coatcheck.testing.store_contract import StoreContract
+from coatcheck.testing.store_contract import EmbeddedStoreContract, FleetStoreContract, StoreContract
 
-__all__ = ["ManualClock", "StoreContract", "signed_in"]
+__all__ = ["EmbeddedStoreContract", "FleetStoreContract", "ManualClock", "StoreContract", "signed_in"]
 
 
 class ManualClock:

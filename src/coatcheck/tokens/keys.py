@@ -116,8 +116,8 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.model.verify(message, signature, self.public))
 
 
-def generate(alg: Algorithm, *, seal: bytes, epoch: int, now: int, signs_from: int) -> KeyRow:
-    """Return a fresh key, its private half sealed with *seal* (32 bytes)."""
+def generate(alg: Algorithm, *, seal: bytes, seal_id: str, epoch: int, now: int, signs_from: int) -> KeyRow:
+    """Return a fresh key, its private half sealed with *seal* (32 bytes), which the secret *seal_id* gives."""
     key = _KINDS[alg].generate_key("P-256" if alg == "ES256" else "Ed25519", private=True)
     kid = secrets.token_urlsafe(12)
     private = json.dumps(key.as_dict(private=True), sort_keys=True).encode()
@@ -132,6 +132,7 @@ def generate(alg: Algorithm, *, seal: bytes, epoch: int, now: int, signs_from: i
         epoch=epoch,
         published_at=now,
         signs_from=signs_from,
+        seal_id=seal_id,
     )
 
 
@@ -164,6 +165,24 @@ def _key(row: KeyRow, private: Any) -> Key:
         private=None if private is None else kind.import_key(private),
         header=base64url.encode(msgspec.json.encode({"alg": row.alg, "kid": row.kid, "typ": TYPE})),
     )
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Where a key stands, and its times, calendar seconds.
+
+    Attributes:
+        state: published, signing, verifying or gone.
+
+        verifies_until: From when on nothing counts that it has signed; None while no key is to follow it.
+    """
+
+    kid: str
+    alg: str
+    state: str
+    published_at: int
+    signs_from: int
+    verifies_until: int | None
 
 
 class KeySet:
@@ -219,6 +238,22 @@ class KeySet:
         """Return the public halves as a JWK set (RFC 7517, section 5)."""
         live = (key for key in self._keys if now < self._gone_at[key.kid])
         return {"keys": [{**json.loads(key.row.public), "kid": key.kid, "alg": key.alg, "use": "sig"} for key in live]}
+
+    def standings(self, now: int) -> list[Standing]:
+        """Return where each key stands and its times, the oldest first."""
+        states = self.states(now)
+        ends = ((key, self._gone_at[key.kid]) for key in self._keys)
+        return [
+            Standing(
+                kid=key.kid,
+                alg=key.alg,
+                state=states[key.kid],
+                published_at=key.row.published_at,
+                signs_from=key.row.signs_from,
+                verifies_until=None if gone_at == float("inf") else int(gone_at),
+            )
+            for key, gone_at in ends
+        ]
 
     def states(self, now: int) -> dict[str, str]:
         """Return where each key stands: published, signing, verifying or gone."""
