@@ -212,13 +212,33 @@ async def test_a_cancelled_call_leaves_nothing_behind(url):
     async with opened(url) as (store, gates):
         await sign_in(store)
         gate = gates.before("COMMIT")
-        writing = asyncio.create_task(end(store))
+        writing = asyncio.create_task(put(store, "lost"))
         await gate.reached()
         writing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await writing
         assert await put(store, "k") == 1
-        assert isinstance(await store.load(make_digest("a")), Record)
+        assert decode((await store.load_sid("a")).data) == {"k": 1}
+
+
+async def test_a_revocation_goes_on_when_its_caller_is_cancelled(url):
+    """It is in a group with others, who do not suffer by it; what waits for the next group is left out."""
+    async with opened(url) as (store, gates):
+        for name in ("a", "b", "c"):
+            await sign_in(store, name)
+        gate = gates.before("COMMIT")
+        first = asyncio.create_task(end(store, "a"))
+        await gate.reached()
+        second, third = (asyncio.create_task(end(store, name)) for name in ("b", "c"))
+        await asyncio.sleep(0)
+        first.cancel()
+        second.cancel()
+        gate.open()
+        assert await third == 2
+        for task in (first, second):
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        assert [session.sid for session in await store.load_subject("maria")] == ["b"]
 
 
 async def test_transactions_that_lock_each_other_out_are_tried_again():

@@ -28,6 +28,8 @@ from coatcheck.errors import CoatcheckError, Forked, NotOpen
 from coatcheck.records import Digest, Ended, Family, KeyRow, Kind, Nodes, Reason, Record, Session, Tail
 from coatcheck.stores import _postgres_schema as schemas
 from coatcheck.stores._postgres_connect import Connector, begin, warn_if_careless
+from coatcheck.stores._postgres_ends import End, EndSteps
+from coatcheck.stores._postgres_group import Group
 from coatcheck.stores._postgres_keys import KeySteps
 from coatcheck.stores._postgres_lanes import Connection, Lane
 from coatcheck.stores._postgres_nodes import NodeRows, Whereabouts
@@ -50,7 +52,7 @@ WRITES = 4
 PATIENT_S = 60.0
 
 
-class _Write(Steps, KeySteps):
+class _Write(Steps, EndSteps, KeySteps):
     """One write, of whatever kind."""
 
 
@@ -102,6 +104,7 @@ class PostgresStore:
         lease_s = min(WAIT_S, self._lease_s)
         self._heart, self._barrier = self._lane(1, lease_s), self._lane(1)
         self._writes, self._patient = self._lane(WRITES), self._lane(1, PATIENT_S)
+        self._ends: Group[End, int | None] = Group(self._end_each)
         self._fault = None
 
     async def _make_ready(self) -> None:
@@ -127,6 +130,7 @@ class PostgresStore:
     async def close(self) -> None:
         if self._lanes:
             self._fault = NotOpen("the store is closed")
+            await self._ends.finish()
             await self._close_lanes()
 
     async def _close_lanes(self) -> None:
@@ -143,6 +147,7 @@ class PostgresStore:
             for connection in lane.abandon():
                 ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
         self._lanes.clear()
+        self._ends.abandon()
         self._fault = Forked("the store was opened before a fork; open it in each worker")
 
     # --- reading ---
@@ -272,7 +277,14 @@ class PostgresStore:
         return await self._write(lambda step: step.change_data(sid, change, unset, limit, stamp))
 
     async def end(self, sid: str, *, of: str | None, kind: Kind, note: str, stamp: Stamp) -> int | None:
-        return await self._write(lambda step: step.end(sid, of, kind, note, stamp), again=True)
+        self._check_usable()
+        return await self._ends.ask(End(sid, of, kind, note, stamp))
+
+    async def _end_each(self, asked: Sequence[End]) -> list[int | None]:
+        # Not refused while the store is closed: what was accepted is finished.
+        return await self._writes.write(
+            lambda connection: _Write(connection, self._s, self._channel).end_each(asked), again=True
+        )
 
     async def end_subject(self, sub: str, *, keep: str | None, note: str, stamp: Stamp) -> int:
         return await self._write(lambda step: step.end_subject(sub, keep, note, stamp), again=True)
