@@ -169,6 +169,7 @@ async def test_a_sign_in_under_way_sees_changed_claims_or_is_changed(two, others
 async def test_two_sign_ins_at_once_do_not_pass_the_limit(two, others):
     """Each counts the other: of two there is one left."""
     first, gates, second = two
+    await sign_in(first, "earlier")
     gate = gates.before("COMMIT")
     await play(gate, others, sign_in(first, "a", most=1), sign_in(second, "b", most=1))
     assert [session.sid for session in await second.load_subject("maria")] == ["b"]
