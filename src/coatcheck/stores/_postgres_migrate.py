@@ -1,6 +1,4 @@
-"""
-Migrating a PostgreSQL store, as ``coatcheck migrate`` does. Floor 2; may import: floor 0.
-"""
+"""Migrating a PostgreSQL store, as ``coatcheck migrate`` does. Floor 2; may import: floor 0."""
 
 from __future__ import annotations
 
