@@ -17,18 +17,21 @@ START_S = 30
 
 
 @contextlib.contextmanager
-def started(folder):
+def started(folder, *, database=None):
     """
     Start ``coatcheck serve`` on a free port, with its files in *folder*; stop it as Ctrl-C does.
 
     What it said after it had started is in ``said`` then.
+
+    Args:
+        database: Where its accounts are; in the file of its sessions, if this is left out.
     """
     file = f"sqlite:///{folder}/coatcheck.db"
-    command = ["serve", "--port", "0", "--metrics-port", "0", "--store", file, "--database", file]
+    command = ["serve", "--port", "0", "--metrics-port", "0", "--store", file]
     process = subprocess.Popen(
         [sys.executable, "-m", "coatcheck.cli", *command],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "COATCHECK_DATABASE": database or file},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -48,7 +51,7 @@ def started(folder):
             alarm.cancel()
             code = re.search(r"^ +([0-9a-f]{8}(?:-[0-9a-f]{8}){3})$", said, re.MULTILINE)
             url = re.search(r"Listening on (http://localhost:\d+)", said)[1]
-            server = SimpleNamespace(url=url, code=code and code[1], folder=folder, said="")
+            server = SimpleNamespace(url=url, code=code and code[1], folder=folder, pid=process.pid, said="")
             yield server
             process.send_signal(signal.SIGINT)
             server.said = process.stdout.read()

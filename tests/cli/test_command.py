@@ -161,7 +161,10 @@ def test_a_store_in_memory_is_out_of_reach(cli, command):
         ("--store", "sqlite://one-slash"),
         ("--store", "mysql://user:hidden@host/db"),
         ("--store", "postgresql://user:hidden@host/db?nonsense=1"),
-        ("--database", "postgresql://user:hidden@host/db"),
+        ("--database", "mysql://user:hidden@host/db"),
+        ("--database", "postgresql://user:hidden@host:x/db"),
+        ("--database", "postgresql://user:hid#den@host/db"),
+        ("--database", "postgresql://user:hidden@host/db?schema=A"),
         ("--database", "sqlite:///"),
     ],
 )
@@ -171,7 +174,7 @@ def test_urls_that_name_nothing(cli, add, option, url):
     ran = cli("users", "list", option, url)
     assert ran.code == 2
     assert ran.err.startswith(f"error: {option}: ")
-    assert "hidden" not in ran.err
+    assert "hid" not in ran.err
 
 
 def test_a_file_that_is_not_ours(cli, place):

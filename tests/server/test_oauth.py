@@ -63,6 +63,7 @@ async def test_the_keys_are_published(program, site):
     assert metadata["issuer"] == ORIGIN and metadata["jwks_uri"] == f"{ORIGIN}/.well-known/jwks.json"
 
 
+@pytest.mark.both
 async def test_a_program_signs_in_and_refreshes(site, clients, sign_in, program):
     """Sign-in gives a pair; the pair refreshes; the old one comes back too late and ends everything."""
     await clients("cli", "orders", "billing", is_public=True, may_sign_in=True)
@@ -422,6 +423,7 @@ ENDS = {
 }
 
 
+@pytest.mark.both("long")
 @pytest.mark.parametrize("end", ENDS)
 async def test_a_captured_token_is_refused_after(people, enter, clients, site, tmp_path, end):
     """However its session ended or changed: here, in another process, and in a service that only verifies."""

@@ -7,7 +7,7 @@ Frozen, keyword-only, checked when built: what would fail later is refused here,
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from coatcheck import arguments
 from coatcheck.errors import ConfigError, InvalidInput
@@ -55,8 +55,8 @@ class Settings:
 
     host: str = "localhost"
     port: int = 8000
-    store: str = "sqlite:///coatcheck.db"
-    database: str = "sqlite:///coatcheck.db"
+    store: str = field(default="sqlite:///coatcheck.db", repr=False)  # either may hold a password
+    database: str = field(default="sqlite:///coatcheck.db", repr=False)
     public_url: str | None = None
     trusted_proxies: tuple[str, ...] = ()
     tls_self_signed: bool = False

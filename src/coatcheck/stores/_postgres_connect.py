@@ -13,12 +13,13 @@ Rules of this module:
 from __future__ import annotations
 
 import logging
+import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import asyncpg
 
-from coatcheck.errors import StoreUnavailable
+from coatcheck.errors import StoreUnavailable, StoreUnusable
 from coatcheck.stores._postgres_lanes import Connection
 from coatcheck.stores._postgres_url import Settings
 
@@ -75,14 +76,7 @@ class Connector:
 
     async def connect(self) -> Connection:
         """Make a connection. How long that may take, the caller bounds."""
-        connection = await asyncpg.connect(
-            self._settings.dsn,
-            connection_class=self.connection_class,
-            server_settings=None if "application_name=" in self._settings.dsn else {"application_name": "coatcheck"},
-            statement_cache_size=0 if self._settings.pgbouncer else 200,
-            max_cached_statement_lifetime=0,
-            target_session_attrs="primary",
-        )
+        connection = await self._connect()
         try:
             if await connection.fetchval("SELECT pg_is_in_recovery()"):  # a pooler may have said what is not so
                 raise StoreUnavailable("PostgreSQL: the server is a standby; name the primary")
@@ -92,6 +86,23 @@ class Connector:
             connection.terminate()
             raise
         return connection
+
+    async def _connect(self) -> Connection:
+        named = "application_name=" in self._settings.dsn
+        try:
+            return await asyncpg.connect(
+                self._settings.dsn,
+                connection_class=self.connection_class,
+                server_settings=None if named else {"application_name": "coatcheck"},
+                statement_cache_size=0 if self._settings.pgbouncer else 200,
+                max_cached_statement_lifetime=0,
+                target_session_attrs="primary",
+            )
+        except (asyncpg.InterfaceError, ssl.SSLError):
+            raise  # some of them are ValueErrors, too
+        except (ValueError, LookupError, OverflowError):
+            # What becomes of a host or a port that makes no sense. The text would quote it.
+            raise StoreUnusable("PostgreSQL: the URL cannot be used; look at host, port and options") from None
 
 
 async def warn_if_careless(connection: Connection) -> None:

@@ -17,8 +17,8 @@ import asyncpg
 
 from coatcheck.errors import CoatcheckError, StoreUnavailable, StoreUnusable
 
-_MIGRATE = "run: coatcheck migrate --store URL"
-_LOOK = "look at user and password in the URL, and at pg_hba.conf"
+_MIGRATE = "run: coatcheck migrate"
+_LOOK = "look at user and password (in the URL, PGPASSWORD or ~/.pgpass), and at pg_hba.conf"
 
 # By SQLSTATE, or by the first two letters of it.
 _SAID = {
@@ -30,7 +30,7 @@ _SAID = {
     "3D000": "there is no such database; make it (createdb), or name another in the URL",
     "3F000": f"the schema is not there; {_MIGRATE}",
     "40": "transactions stood in each other's way again and again",
-    "42501": "the role lacks a right; grant it, or run coatcheck migrate --store URL with a role that has it",
+    "42501": "the role lacks a right; grant it, or run coatcheck migrate with a role that has it",
     "42703": f"the tables are another version's; {_MIGRATE}",
     "42P01": f"the tables are not there; {_MIGRATE}",
     "53100": "the disk of the server is full",

@@ -173,7 +173,7 @@ async def check(lane: Lane, schema: str, whereabouts: Whereabouts) -> None:
         )[1]
     if done < len(MIGRATIONS):
         problem = f"the schema {schema} is an earlier version's ({done} of {len(MIGRATIONS)} migrations)"
-        raise StoreUnusable(f"PostgreSQL: {problem}; run: coatcheck migrate --store URL")
+        raise StoreUnusable(f"PostgreSQL: {problem}; run: coatcheck migrate")
 
 
 async def bring_up(
@@ -198,7 +198,7 @@ async def bring_up(
             await connection.execute(script.format(s=schema, system=whereabouts.system, timeline=whereabouts.timeline))
             await connection.execute(f"INSERT INTO {schema}.migrations VALUES ($1, now())", number)
     except asyncpg.InsufficientPrivilegeError:
-        remedy = "GRANT CREATE ON DATABASE … TO …, or run coatcheck migrate --store URL with a role that may"
+        remedy = "GRANT CREATE ON DATABASE … TO …, or run coatcheck migrate with a role that may"
         raise StoreUnusable(f"PostgreSQL: the role may not make the tables of {schema}; {remedy}") from None
     except asyncpg.DuplicateTableError:
         problem = f"the schema {schema} holds tables of another program"
