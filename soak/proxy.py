@@ -120,6 +120,9 @@ class Line:
             writer.transport.abort()
             return
         connection = _Connection(self, writer, up_writer)
+        if not self.state.open:  # it was cut while we were connecting
+            connection.abort()
+            return
         self._connections.add(connection)
         ways = [
             asyncio.ensure_future(connection.pump(reader, up_writer, "requests")),

@@ -147,7 +147,12 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 
 def excerpt(finding: Finding, injected: Iterable[Op]) -> list[str]:
-    """Return what proves a finding, and what was done to the processes in it at the time, in milliseconds."""
+    """
+    Return what proves a finding, and what was done to the processes in it at the time, in milliseconds.
+
+    Args:
+        injected: The faults that were done.
+    """
     begin = min(op.begin for op in finding.ops)
     end = max(op.end if op.end < FOREVER else op.begin for op in finding.ops)
     who = {op.process for op in finding.ops} | {"store"}
