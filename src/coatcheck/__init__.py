@@ -8,6 +8,7 @@ are in :mod:`coatcheck.testing`.
 from coatcheck.engine import Coatcheck
 from coatcheck.errors import (
     AlreadyExists,
+    BarrierIncomplete,
     CoatcheckError,
     ConfigError,
     Forked,
@@ -28,6 +29,7 @@ __all__ = [
     "EVERYDAY",
     "STRICT",
     "AlreadyExists",
+    "BarrierIncomplete",
     "Claims",
     "Coatcheck",
     "CoatcheckError",

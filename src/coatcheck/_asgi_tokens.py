@@ -7,6 +7,9 @@ Rules of this module:
 2. The access token in the cookie counts only beside the very session cookie that it was minted for. So whoever replaces
    or deletes the session cookie has replaced or deleted both.
 3. A session that has ended gets no new token, and its old one is refused.
+4. Whether a request was answered by the session or by the token beside it, the application is told the same.
+5. Activity is noted when the session is asked. So the token in the cookie lives for a small part of the idle time, or
+   whoever is active would be idle.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from collections.abc import MutableMapping
 from hashlib import sha256
 from typing import Any
 
+from coatcheck.decide import lifetime
 from coatcheck.engine import Coatcheck
 from coatcheck.http import bearer, cookie
 from coatcheck.policy import CookiePolicy
@@ -28,29 +32,37 @@ ACCESS_COOKIE = "__Host-access"
 BINDING = "th"
 """Claim that binds the token in the cookie to the session cookie beside it."""
 
+SESSION_ENDS = "sxp"
+"""Claim of the same token: when the session ends at the latest."""
+
 _POLICY = CookiePolicy(name=ACCESS_COOKIE)
 _NAME = ACCESS_COOKIE.encode()
 _BINDING_BYTES = 16
+_IDLE_PARTS = 10
+_TRIES = 3
 
 
 def session_of(claims: Claims) -> Session:
     """Return the session that an accepted access token speaks of, as far as the token tells."""
     said = claims.all
     auth_time = said.get("auth_time")
+    ends_at = said.get(SESSION_ENDS)
     return Session(
         sid=claims.sid,
         sub=claims.sub,
         claims=frozen({name: value for name, value in said.items() if name not in _OWN}),
+        amr=tuple(said.get("amr", ())),
         created_at=claims.issued_at,
         auth_time=auth_time if type(auth_time) is int else None,
         seen_at=claims.issued_at,
-        expires_at=claims.expires_at,
+        expires_at=ends_at if type(ends_at) is int else claims.expires_at,
         idle_s=max(1, claims.expires_at - claims.issued_at),
         version=claims.version,
     )
 
 
-_OWN = frozenset({"iss", "sub", "aud", "exp", "iat", "nbf", "jti", "client_id", "auth_time", "sid", "ver", BINDING})
+_OWN = frozenset({"iss", "sub", "aud", "exp", "iat", "nbf", "jti", "client_id", "auth_time", "amr", "sid", "ver"})
+_OWN |= {BINDING, SESSION_ENDS}
 
 
 def find_bearer(scope: Scope, auth: Coatcheck, audience: str) -> Claims | Refused | None:
@@ -61,7 +73,9 @@ def find_bearer(scope: Scope, auth: Coatcheck, audience: str) -> Claims | Refuse
         return None
     if isinstance(found, bearer.Unusable):
         return Refused(Reason.MALFORMED)
-    return auth.verify(found, audience=audience)
+    claims = auth.verify(found, audience=audience)
+    # One that is bound to a cookie is another kind of token, with another rule (RFC 8725, section 3.12).
+    return Refused(Reason.WRONG_TYPE) if isinstance(claims, Claims) and BINDING in claims.all else claims
 
 
 async def find_pair(sent: bytes, token: bytes, auth: Coatcheck, audience: str) -> tuple[Session | Refused, str | None]:
@@ -80,13 +94,18 @@ async def find_pair(sent: bytes, token: bytes, auth: Coatcheck, audience: str) -
         claims = auth.verify(beside.decode("latin-1"), audience=audience)
         if isinstance(claims, Claims) and claims.all.get(BINDING) == binding:
             return session_of(claims), None
-    session = await auth.check(token.decode("latin-1"))
-    if isinstance(session, Refused) or session.sub is None:
-        return session, None
-    fresh = auth.bound_token(session, audience=audience, claim=BINDING, value=binding)
-    if isinstance(fresh, Refused):
-        return session, None  # the session counts now; the token comes with a later response
-    return session, cookie.write(_POLICY, fresh, max_age_s=auth.policy.access_s)
+    for _ in range(_TRIES):
+        session = await auth.check(token.decode("latin-1"))
+        if isinstance(session, Refused) or session.sub is None:
+            return session, None
+        lifetime_s = max(1, lifetime.idle_s(session, auth.policy) // _IDLE_PARTS)
+        more = {BINDING: binding, SESSION_ENDS: lifetime.ends_at(session, auth.policy)}
+        fresh = auth.bound_token(session, audience=audience, lifetime_s=lifetime_s, more=more)
+        claims = fresh if isinstance(fresh, Refused) else auth.verify(fresh, audience=audience)
+        if isinstance(fresh, str) and isinstance(claims, Claims):
+            return session_of(claims), cookie.write(_POLICY, fresh, max_age_s=claims.expires_at - claims.issued_at)
+        # It was changed, or left memory, since it was checked: it is checked again.
+    return session, None  # it counts now; the token comes with a later response
 
 
 def _binding(token: bytes) -> str:

@@ -54,6 +54,10 @@ class SystemClock:
         # (what we showed, elapsed() then) while the calendar clock stands behind what we already showed.
         self._behind: tuple[int, float] | None = None
 
+    def wall(self) -> float:
+        """Return the calendar as it is set now, seconds; it may run back. Only to notice that time was lost."""
+        return _wall()
+
     def now(self) -> int:
         """
         Whole seconds UTC.

@@ -26,7 +26,10 @@ from coatcheck import arguments
 from coatcheck.clock import DAY, HOUR, Clock, SystemClock
 from coatcheck.decide import begin
 from coatcheck.errors import CoatcheckError, ConfigError, Forked, InvalidInput, NotOpen
+from coatcheck.fleet.feeding import Feeding
+from coatcheck.fleet.knowledge import FROM_THE_END
 from coatcheck.fleet.memory import Memory
+from coatcheck.fleet.timed import timed
 from coatcheck.fleet.tokens import Tokens
 from coatcheck.http import cookie
 from coatcheck.policy import EVERYDAY, Policy, check_issuer
@@ -34,7 +37,9 @@ from coatcheck.records import (
     Claims,
     Device,
     Digest,
+    Figures,
     Kind,
+    Nodes,
     Reason,
     Receipt,
     Record,
@@ -79,9 +84,13 @@ class Coatcheck:
         issuer: The https URL that names this service in tokens. Not needed for sessions alone.
 
         secret: One or more base64url values of at least 32 bytes; the first writes, all read. Left out:
-            ``COATCHECK_SECRET``, ``COATCHECK_SECRET_FILE``, else a 0600 file beside the SQLite file, else random.
+            ``COATCHECK_SECRET``, ``COATCHECK_SECRET_FILE``, else a 0600 file beside the SQLite file; for a store behind
+            a network a 0600 file of this account, so give one when several machines share the store; for memory://
+            random.
 
         clock: For tests: :class:`coatcheck.testing.ManualClock`.
+
+        on_store_call: Called with the name of each call of the store, and how many seconds it took.
 
     Raises:
         ConfigError: A setting is wrong.
@@ -95,6 +104,7 @@ class Coatcheck:
         issuer: str | None = None,
         secret: str | Iterable[str] | None = None,
         clock: Clock | None = None,
+        on_store_call: Callable[[str, float], None] | None = None,
     ) -> None:
         if not isinstance(policy, Policy):
             raise ConfigError("policy", f"is {type(policy).__name__}", "give a Policy, such as coatcheck.CAREFUL")
@@ -103,8 +113,11 @@ class Coatcheck:
         self.policy = policy
         self.issuer = issuer
         self._store = from_url(store)
+        if on_store_call is not None:
+            self._store = timed(self._store, on_store_call)
         self._clock: Clock = SystemClock() if clock is None else clock
         self._given_secret = None if secret is None else RootSecret.parse(secret, setting="secret")
+        self._machine = SystemClock()
         self._fault: CoatcheckError | None = None
         self._memory = Memory(self._store, self._clock, policy)
         self._tokens: Tokens | None = None
@@ -135,8 +148,8 @@ class Coatcheck:
         Open the store and start the upkeep.
 
         Raises:
-            ConfigError: The secret is unusable. StoreUnusable: the store must not be used. StoreUnavailable: it does
-                not answer.
+            ConfigError: The secret is unusable, opens none of the signing keys, or was declared lost. StoreUnusable:
+                the store must not be used. StoreUnavailable: it does not answer.
         """
         if self._fault is None:
             raise ConfigError("engine", "is open already", "open one engine per application")
@@ -152,16 +165,21 @@ class Coatcheck:
         except BaseException:
             await self._store.close()
             raise
-        self._memory.start()
+        try:
+            await self._memory.start()
+        except BaseException:
+            await self._store.close()
+            raise
         if self._tokens is not None:
             self._memory.upkeep.also = self._tokens.upkeep
         self._fault = None
         _engines.add(self)
 
     async def _open_tokens(self, issuer: str) -> Tokens:
-        minting, verifying = self._memory.hold_tokens(issuer, self._secret.keys("signing keys 1"))
         ids = [key.hex()[:16] for key in self._secret.keys("refresh key ids 1")]
+        seals = dict(zip(ids, self._secret.keys("signing keys 1"), strict=True))
         keys = dict(zip(ids, self._secret.keys("refresh 1"), strict=True))
+        minting, verifying = self._memory.hold_tokens(issuer, seals)
         tokens = Tokens(self._store, minting, verifying, clock=self._clock, stamp=self._stamp)
         tokens.refreshing.start(keys, self._memory.ask_sid, self._end_for)
         await tokens.open()
@@ -177,7 +195,7 @@ class Coatcheck:
         self._shut(NotOpen("the engine is closed"))
         _engines.discard(self)
         try:
-            await self._memory.upkeep.stop()
+            await self._memory.leave()
         finally:
             # Shielded: a close that is cancelled half-way would leave a thread and open files behind.
             await asyncio.shield(self._store.close())
@@ -193,6 +211,9 @@ class Coatcheck:
             abandon()
 
     def _own_secret(self) -> RootSecret:
+        if not self._store.is_embedded:
+            log.warning("no secret is given; one for this account is used, and other machines cannot know it")
+            return RootSecret.of_account(self._store.identity)
         path = getattr(self._store, "path", None)
         return RootSecret.random() if path is None else RootSecret.beside(path.with_name(path.name + "-secret"))
 
@@ -278,16 +299,16 @@ class Coatcheck:
             persistent=persistent,
         )
         record = Record(digest=digest, session=session)
-        place = self._memory.place()
-        created = await self._store.create(
-            record,
-            generation=arguments.whole(generation, "generation"),
-            most=self.policy.sessions_per_subject,
-            stamp=self._stamp(),
-        )
-        if isinstance(created, Moved):
-            return _REVOKED
-        self._memory.keep_written(record, place)
+        with self._memory.writing() as fill:
+            created = await self._store.create(
+                record,
+                generation=arguments.whole(generation, "generation"),
+                most=self.policy.sessions_per_subject,
+                stamp=self._stamp(),
+            )
+            if isinstance(created, Moved):
+                return _REVOKED
+            self._memory.keep_written(record, fill)
         return SignedIn(session, token)
 
     async def start(
@@ -307,7 +328,7 @@ class Coatcheck:
         )
         record = Record(digest=digest, session=session, data=raw)
         if raw == b"{}":
-            self._memory.add_unstored(record)
+            await self._memory.add_unstored(record)
         else:
             await self._store.create(record, generation=None, most=1, stamp=self._stamp())
         return SignedIn(session, token)
@@ -404,6 +425,7 @@ class Coatcheck:
             if isinstance(renewed, Moved):
                 return _REVOKED
             if renewed is not None:
+                await self._in_force(renewed)
                 return SignedIn(session, fresh)
             # Somebody else changed it since we read: look again.
         return Refused(Reason.UNSURE)
@@ -425,14 +447,14 @@ class Coatcheck:
         position = await self._store.change_claims(
             arguments.subject(sub), change, gone, limit=arguments.CLAIMS_BYTES, stamp=self._stamp()
         )
-        return self._in_force(position)
+        return await self._in_force(position)
 
     async def data(self, sid: str) -> dict[str, Any] | Refused:
         """Return the session's data, a copy of the caller's own."""
         self._check_open()
         if not arguments.is_sid(sid):
             return _UNKNOWN
-        record = self._memory.find_unstored(sid) or await self._store.load_sid(sid)
+        record = await self._memory.find_unstored(sid) or await self._store.load_sid(sid)
         if record is None:
             return _UNKNOWN
         reason = self._memory.why_over(record.session)
@@ -459,7 +481,9 @@ class Coatcheck:
         stamp = self._stamp()
         await self._memory.store_unstored(sid, stamp)
         position = await self._store.change_data(sid, change, gone, limit=self.policy.data_bytes, stamp=stamp)
-        return _UNKNOWN if position is None else self._in_force(position)
+        if position is None:
+            return _UNKNOWN
+        return await self._in_force(position) if wait else Receipt(position=position, nodes=0, waited_s=0.0)
 
     # --- ending ---
 
@@ -488,7 +512,7 @@ class Coatcheck:
         if position is None:
             return _UNKNOWN
         log.info("session revoked", extra={"sid": sid, "reason": note})
-        return self._in_force(position)
+        return await self._in_force(position)
 
     async def revoke_user(self, sub: str, *, keep: str | None = None, reason: str = "") -> Receipt:
         """End all sessions of *sub*, but the one with the ``sid`` *keep*. Sign-ins under way are refused."""
@@ -497,7 +521,21 @@ class Coatcheck:
         kept = None if keep is None else arguments.sid(keep, "keep")
         position = await self._store.end_subject(arguments.subject(sub), keep=kept, note=note, stamp=self._stamp())
         log.info("sessions of a subject revoked", extra={"sub": sub, "reason": note})
-        return self._in_force(position)
+        return await self._in_force(position)
+
+    async def revoke_client(self, client_id: str, *, reason: str = "") -> Receipt:
+        """
+        End what was made for a client: its refresh tokens, the access tokens they gave, the sessions they own.
+
+        Another session that has refresh tokens of it goes on, with a higher version: all access tokens made from it are
+        refused (``renewed``), and whoever may have one gets another. What is made for the client afterwards counts, so
+        give it nothing more before you call this.
+        """
+        self._check_open()
+        client, note = arguments.client_id(client_id), arguments.note(reason)
+        position = await self._store.end_client(client, note=note, stamp=self._stamp())
+        log.info("sessions and refresh tokens of a client revoked", extra={"client_id": client, "reason": note})
+        return await self._in_force(position)
 
     async def revoke_everyone(self, *, reason: str = "") -> Receipt:
         """End every session there is."""
@@ -505,13 +543,16 @@ class Coatcheck:
         note = arguments.note(reason)
         position = await self._store.end_everyone(note=note, stamp=self._stamp())
         log.warning("everyone's sessions revoked", extra={"reason": note})
+        receipt = await self._in_force(position)
         if self._tokens is not None:
             await self._tokens.upkeep()  # their tokens' keys went with them
-        return self._in_force(position)
+        return receipt
 
-    def _in_force(self, position: int) -> Receipt:
-        # On an embedded store every reader asks before every check: the commit and its pulse are the whole barrier.
-        return Receipt(position=position, nodes=0, waited_s=0.0)
+    async def _head(self) -> int:
+        return (await self._store.tail(FROM_THE_END)).head
+
+    async def _in_force(self, position: int) -> Receipt:
+        return await self._memory.barrier.wait(position)
 
     # --- tokens that carry their truth with them ---
 
@@ -560,10 +601,12 @@ class Coatcheck:
         )
         return minted if isinstance(minted, Refused) else minted[0]
 
-    def bound_token(self, session: Session, *, audience: str, claim: str, value: str) -> str | Refused:
-        """Like :meth:`access_token`, with one claim more; for the adapters, which bind it to what it travels with."""
+    def bound_token(
+        self, session: Session, *, audience: str, lifetime_s: int, more: Mapping[str, Any]
+    ) -> str | Refused:
+        """Like :meth:`access_token`, with more claims; for the adapters, which bind it to what it travels with."""
         minted = self._with_tokens().minting.mint(
-            session, arguments.audience(audience), lifetime_s=None, client_id="browser", more={claim: value}
+            session, arguments.audience(audience), lifetime_s=lifetime_s, client_id="browser", more=more
         )
         return minted if isinstance(minted, Refused) else minted[0]
 
@@ -577,17 +620,22 @@ class Coatcheck:
         return self._with_tokens().verifying.verify(revealed(jwt), arguments.one_audience(audience))
 
     async def issue_refresh(
-        self, session: Session, *, client_id: str, audience: str | Iterable[str]
+        self, session: Session, *, client_id: str, audience: str | Iterable[str], owns_session: bool = False
     ) -> TokenPair | Refused:
         """
         Begin a family of refresh tokens for *session* and one client that cannot hold a cookie.
 
         Args:
             audience: Whom its access tokens may be for, from now on.
+
+            owns_session: Whether the session was begun for this client alone: then :meth:`revoke_client` ends it.
         """
         tokens = self._with_tokens()
         return await tokens.refreshing.issue(
-            session, client_id=arguments.client_id(client_id), audience=arguments.audience(audience)
+            session,
+            client_id=arguments.client_id(client_id),
+            audience=arguments.audience(audience),
+            owns_session=owns_session,
         )
 
     async def refresh(
@@ -628,27 +676,47 @@ class Coatcheck:
         return self._with_tokens().key_states()
 
     async def rotate_keys(self) -> str:
-        """Make a key that signs from now on, here and everywhere; return its ``kid``. What is signed stays valid."""
-        return await self._with_tokens().rotate()
+        """
+        Make a key that signs from now on, here and everywhere; return its ``kid``. What is signed stays valid.
+
+        Raises:
+            ConfigError: The secret was declared lost since this engine was opened.
+        """
+        kid = await self._with_tokens().rotate()
+        await self._in_force(await self._head())
+        return kid
 
     async def revoke_key(self, kid: str) -> Receipt:
-        """Accept nothing more that this key has signed, here and everywhere. Another takes its place."""
+        """
+        Accept nothing more that this key has signed, here and everywhere. Another takes its place.
+
+        Raises:
+            ConfigError: As :meth:`rotate_keys`, when another would have to take its place. The key stays.
+        """
         position = await self._with_tokens().revoke(arguments.kid(kid))
         log.warning("signing key revoked", extra={"kid": kid})
-        return self._in_force(position)
+        return await self._in_force(position)
 
     async def reset_keys(self) -> int:
         """
         Remove every signing key and every refresh token: their secret is lost, or in the wrong hands.
 
-        Sessions and their cookies stay. On an engine without an issuer, since one with it refuses a wrong secret; the
-        next engine with an issuer makes new keys. Returns how many families of refresh tokens ended.
+        Every secret that was in use on this store is declared lost, for ever: engines that are open make nothing with
+        it any more (``unsure``), and none opens with it. Sessions and their cookies stay. Call it on an engine without
+        an issuer, since one with it refuses a wrong secret; the next engine with an issuer, and a new secret, makes new
+        keys. Returns how many families of refresh tokens ended.
         """
         self._check_open()
-        for row in await self._store.keys():
-            await self._store.drop_key(row.kid, stamp=self._stamp())
-        log.warning("signing keys and refresh tokens reset")
-        return await self._store.drop_families()
+        done = await self._store.reset_keys(stamp=self._stamp())
+        log.warning("signing keys and refresh tokens reset; every secret that was in use is declared lost")
+        await self._in_force(done.position)
+        return done.families
+
+    @property
+    def feed(self) -> Feeding:
+        """What tells services without the store which access tokens to refuse; the ready-made server offers it."""
+        self._with_tokens()
+        return self._memory.feeding
 
     def _with_tokens(self) -> Tokens:
         self._check_open()
@@ -687,6 +755,30 @@ class Coatcheck:
         """Return the keys that the secret gives for one use; for the adapters (:meth:`RootSecret.keys`)."""
         self._check_open()
         return self._secret.keys(label)
+
+    # --- seen from outside ---
+
+    async def fleet(self) -> Nodes:
+        """Return who answers from memory, and how far each has come; on an embedded store those on the feed."""
+        self._check_open()
+        return await self._store.nodes()
+
+    async def clock_skew(self) -> float:
+        """Return by how many seconds the store's calendar is ahead of this machine's. No lease depends on either."""
+        self._check_open()
+        before = self._machine.wall()
+        theirs = await self._store.wall()
+        return 0.0 if theirs is None else theirs - (before + self._machine.wall()) / 2
+
+    def figures(self) -> Figures:
+        """Return what was counted since the engine was opened."""
+        memory = self._memory
+        return Figures(warm=memory.warm, asked=dict(memory.asked), cached=len(memory), lapses=memory.lapses)
+
+    def on_wait(self, hear: Callable[[float], None]) -> None:
+        """Call *hear* with how long each change waited to be in force everywhere, seconds. From the opening on."""
+        self._check_open()
+        self._memory.barrier.on_wait = hear
 
     # --- upkeep ---
 

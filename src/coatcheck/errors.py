@@ -71,6 +71,26 @@ class StoreUnavailable(CoatcheckError):
     http_status = 503
 
 
+class BarrierIncomplete(CoatcheckError):
+    """
+    The store was lost while a change waited to be in force everywhere. The change is committed and will reach every
+    node; call the same again, and it waits again.
+
+    Attributes:
+        position: The change's place in the log.
+
+        nodes: Ids of those that had not said that they applied it. Each answers by the old state for one lease at most.
+    """
+
+    code = "barrier_incomplete"
+    http_status = 503
+
+    def __init__(self, position: int, nodes: tuple[str, ...] = ()) -> None:
+        super().__init__(f"change {position} is committed, and the store was lost before {len(nodes)} nodes applied it")
+        self.position = position
+        self.nodes = nodes
+
+
 class NotOpen(CoatcheckError):
     """The engine is not open: before ``async with``, or after it."""
 

@@ -38,6 +38,7 @@ RESERVED_CLAIMS = frozenset(
         "cnf",
         "act",
         "th",
+        "sxp",
     }
 )
 """What tokens say anyway (RFC 9068, section 2.2); no claim of a session takes its place."""

@@ -109,7 +109,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
         persistent: Whether the cookie outlives the browser window.
 
-        version: Rises by one when the token is renewed or the claims change.
+        version: Rises by one when the token is renewed, the claims change, or a client's tokens are ended.
     """
 
     sid: str
@@ -241,6 +241,23 @@ class Nodes(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[Node, ...] = ()
 
 
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What one engine has counted since it was opened.
+
+    Attributes:
+        warm: Checks answered from memory. asked: those that went to the store, by what came of it: ``accepted``, or the
+            reason of the refusal.
+
+        cached: Sessions in memory. lapses: how often the lease had run out when memory was asked.
+    """
+
+    warm: int
+    asked: dict[str, int]
+    cached: int
+    lapses: int
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A session as a store keeps it: under the digest of its token, with its data as JSON bytes."""
 
@@ -265,6 +282,8 @@ class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
         public: The public half, JWK as JSON. sealed: the private half, encrypted under the secret.
 
         epoch: Of the log. published_at, signs_from: calendar seconds.
+
+        seal_id: Which value of the secret seals it; empty where that is not known.
     """
 
     kid: str
@@ -275,6 +294,7 @@ class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
     published_at: int
     signs_from: int
     number: int = 0
+    seal_id: str = ""
 
 
 class Family(msgspec.Struct, frozen=True, kw_only=True):
@@ -291,6 +311,8 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
         audiences: What its access tokens may be for.
 
         rotated_at: When the current token was made. expires_at: the absolute end of the session.
+
+        owns_session: Whether the session was begun for this client alone, and ends with what is the client's.
     """
 
     id: bytes
@@ -302,6 +324,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     key_id: str
     rotated_at: int
     expires_at: int
+    owns_session: bool = False
 
 
 class Claims(msgspec.Struct, frozen=True, kw_only=True):
@@ -315,7 +338,7 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
 
         expires_at, issued_at, not_before: Calendar seconds.
 
-        kid: The key that signed it. all: every claim, as it stands in the token.
+        kid: The key that signed it. all: every claim, as it stands in the token, read-only.
     """
 
     sub: str

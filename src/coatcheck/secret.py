@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import hmac
 import os
 import re
@@ -137,6 +138,26 @@ class RootSecret:
                 problem = f"{path} cannot be read ({type(error).__name__})"
                 raise ConfigError("COATCHECK_SECRET_FILE", problem, "name a readable file of base64url text") from None
         return None
+
+    @classmethod
+    def of_account(cls, identity: str) -> RootSecret:
+        """
+        Read the secret that this account of this machine keeps for the store *identity*; make it when there is none.
+
+        For a store behind a network, which has no place beside it: good for the processes of one machine. Others that
+        share the store need the same secret, and have to be given it.
+
+        Raises:
+            StoreUnusable: As for :meth:`beside`.
+        """
+        home = Path(os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser())
+        folder = home / "coatcheck"
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            problem = f"no secret is given, and the folder {folder} for one cannot be made ({error.strerror})"
+            raise StoreUnusable(f"{problem}; set COATCHECK_SECRET") from None
+        return cls.beside(folder / f"secret-{hashlib.sha256(identity.encode()).hexdigest()[:16]}")
 
     @classmethod
     def beside(cls, path: Path) -> RootSecret:

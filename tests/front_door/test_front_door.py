@@ -1,7 +1,9 @@
 """Who may pass, and as whom: each rule of the front door, in this process."""
 
 import base64
+import contextlib
 import json
+import re
 from pathlib import Path
 
 import httpx
@@ -34,8 +36,15 @@ async def site(tmp_path, clock):
 
 @pytest.fixture
 async def proxy(site):
-    """A client of the front door that has nothing to say of its own."""
-    door = build_front_door(site, audiences=AUDIENCES, sign_in_url=f"{SITE}/sign-in")
+    """A client of the front door that has nothing to say of its own, and is taken for nginx."""
+    async with a_proxy(site, "nginx") as client:
+        yield client
+
+
+@contextlib.asynccontextmanager
+async def a_proxy(site, name):
+    """A client of a front door that is configured for the proxy of that name."""
+    door = build_front_door(site, audiences=AUDIENCES, sign_in_url=f"{SITE}/sign-in", proxy=name)
     transport = httpx.ASGITransport(app=door)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8001") as client:
         client.headers.clear()
@@ -108,11 +117,9 @@ async def test_it_counts_as_activity(ask, site, clock, maria):
     ("host", "audience"),
     [("orders.example.com", "orders"), ("Reports.Example.com:8443", "reports"), ("auth.example.com", "home")],
 )
-@pytest.mark.parametrize("header", ["x_original_host", "x_forwarded_host"])
-async def test_the_audience_is_the_upstreams(ask, host, audience, header):
-    """Whichever of the two headers the proxy sends."""
-    answer = await ask(**({"x_original_host": None} | {header: host}))
-    assert says(answer)["aud"] == audience
+async def test_the_audience_is_the_upstreams(ask, host, audience):
+    """By the host that the visitor asked for, in any case of letters."""
+    assert says(await ask(x_original_host=host))["aud"] == audience
 
 
 @pytest.mark.parametrize(
@@ -123,7 +130,9 @@ async def test_the_audience_is_the_upstreams(ask, host, audience, header):
         {"x_original_host": None, "host": "orders.example.com"},
         {"x_original_host": "reports.example.com"},
         {"x_original_host": ["orders.example.com", "auth.example.com"]},
-        {"x_forwarded_host": "auth.example.com"},
+        {"x_original_host": None, "x_forwarded_host": "orders.example.com"},
+        {"x_original_host": ["orders.example.com", "orders.example.com"]},
+        {"x_original_host": "orders.example.com, auth.example.com"},
         {"x_original_host": "orders.example.com."},
     ],
 )
@@ -175,10 +184,15 @@ OURS, SIBLING = "https://orders.example.com", "https://reports.example.com:8443"
         ({"x_original_method": ""}, 403),
         ({"x_original_method": "get", "sec_fetch_site": "cross-site"}, 403),
         ({"x_original_method": ["GET", "POST"]}, 403),
-        ({"x_forwarded_method": "POST"}, 403),
+        ({"x_original_method": ["GET", "GET"]}, 403),
+        ({"x_original_method": "GET, POST"}, 403),
         ({"client_method": "POST"}, 403),
         ({"client_method": "POST", "x_original_method": "POST", "sec_fetch_site": "same-origin"}, 200),
-        ({"x_original_method": None, "x_forwarded_method": "GET"}, 200),
+        # What another proxy would say is the visitor's own here: it neither helps nor harms.
+        ({"x_original_method": None, "x_forwarded_method": "GET"}, 403),
+        (POST | {"x_forwarded_method": "GET", "sec_fetch_site": "cross-site"}, 403),
+        ({"x_forwarded_method": "POST", "sec_fetch_site": "cross-site"}, 200),
+        ({"x_original_method": None, "x_http_method_override": "GET"}, 403),
         # A handshake is a GET, and judged as if it were not.
         (WS | {"origin": OURS}, 200),
         (WS | {"origin": "https://evil.example"}, 403),
@@ -190,6 +204,16 @@ OURS, SIBLING = "https://orders.example.com", "https://reports.example.com:8443"
         ({"sec_websocket_key": "x", "origin": "https://evil.example"}, 403),
         ({"sec_fetch_mode": "websocket", "origin": "https://evil.example"}, 403),
         ({"upgrade": "WebSocket", "origin": "https://evil.example"}, 403),
+        ({"upgrade": "h2c, websocket", "origin": "https://evil.example"}, 403),
+        ({"sec_fetch_mode": ["cors", "websocket"], "origin": "https://evil.example"}, 403),
+        # Whoever says that it is one, is believed.
+        ({"sec_websocket_key": "x", "origin": "https://evil.example", "sec_fetch_mode": "cors"}, 403),
+        ({"upgrade": "websocket", "origin": "https://evil.example", "sec_fetch_mode": "cors"}, 403),
+        (WS | {"origin": "https://evil.example", "sec_fetch_mode": "cors"}, 403),
+        # An Origin is what every handshake has, and of GETs hardly another, unless a current browser says so.
+        ({"origin": "https://evil.example"}, 403),
+        ({"origin": OURS}, 200),
+        ({"origin": "https://evil.example", "sec_fetch_mode": "cors", "sec_fetch_site": "cross-site"}, 200),
     ],
 )
 async def test_who_sent_it(ask, said, status):
@@ -197,6 +221,149 @@ async def test_who_sent_it(ask, said, status):
     answer = await ask(**said)
     assert answer.status_code == status
     assert ("authorization" in answer.headers) == (status == 200)
+
+
+class Visit:
+    """A visitor's request, and what each proxy makes of it when it asks the front door."""
+
+    def __init__(self, method="GET", host="orders.example.com", uri="/list?page=2", **headers):
+        self.method, self.host, self.uri = method, host, uri
+        self.headers = [(name.replace("_", "-"), value) for name, value in headers.items()]
+
+    def question(self, proxy):
+        """The question's method, path and headers, after each proxy's own manual or source."""
+        if proxy == "nginx":  # proxy_set_header; it passes on what it is told to
+            told = ("cookie", "origin", "sec-fetch-site", "sec-fetch-mode", "content-type")
+            passed = [pair for pair in self.headers if pair[0] in told]
+            upgrade = [("x-original-upgrade", value) for name, value in self.headers if name == "upgrade"]
+            ours = [("x-original-method", self.method), ("x-original-host", self.host), ("x-original-uri", self.uri)]
+            return "GET", "/forward-auth", [*passed, *upgrade, *ours]
+        if proxy == "envoy":  # ext_authz: by the visitor's method, for its path behind the prefix, at its host
+            told = ("cookie", "origin", "sec-fetch-site", "sec-fetch-mode", "content-type", "sec-websocket-key")
+            passed = [pair for pair in self.headers if pair[0] in (*told, "authorization")]
+            return self.method, f"/forward-auth{self.uri}", [("host", self.host), *passed, ("content-length", "0")]
+        # forwardAuth, forward_auth: all that the visitor sent, but for what they set; Traefik drops hop-by-hop headers.
+        ours = {"x-forwarded-method": self.method, "x-forwarded-host": self.host, "x-forwarded-uri": self.uri}
+        ours |= {"x-forwarded-proto": "https", "x-forwarded-for": "192.0.2.7"}
+        dropped = {"connection", "upgrade", "te", "trailer"} if proxy == "traefik" else set()
+        passed = [pair for pair in self.headers if pair[0] not in ours and pair[0] not in dropped]
+        query = f"?{self.uri.partition('?')[2]}" if proxy == "caddy" and "?" in self.uri else ""
+        return "GET", f"/forward-auth{query}", [*passed, *ours.items()]
+
+    async def by(self, proxy, client):
+        """The front door's answer."""
+        method, path, headers = self.question(proxy)
+        return await client.request(method, path, headers=headers)
+
+
+PROXIES = ["nginx", "caddy", "traefik", "envoy"]
+FORGED = {
+    "x_original_method": "GET",
+    "x_original_host": "auth.example.com",
+    "x_original_uri": "/",
+    "x_forwarded_method": "GET",
+    "x_forwarded_host": "auth.example.com",
+    "x_forwarded_uri": "/",
+    "x_http_method_override": "GET",
+}
+HANDSHAKE = {"connection": "Upgrade", "upgrade": "websocket", "sec_websocket_key": "x", "sec_websocket_version": "13"}
+EVIL = "https://evil.example"
+
+
+@pytest.mark.parametrize("proxy_name", PROXIES)
+@pytest.mark.parametrize(
+    ("visit", "status"),
+    [
+        (Visit(), 200),
+        (Visit(sec_fetch_site="cross-site"), 200),
+        (Visit("HEAD"), 200),
+        (Visit("POST", sec_fetch_site="same-origin"), 200),
+        (Visit("POST", sec_fetch_site="cross-site"), 403),
+        (Visit("POST", sec_fetch_site="cross-site", **FORGED), 403),
+        (Visit("POST", origin=OURS), 200),
+        (Visit("POST", origin=EVIL), 403),
+        (Visit("POST", origin=EVIL, **FORGED), 403),
+        (Visit("POST", content_type="application/x-www-form-urlencoded"), 403),
+        (Visit("POST", content_type="application/json"), 200),
+        (Visit("PUT", origin=EVIL, **FORGED), 403),
+        (Visit(uri="/live", origin=OURS, **HANDSHAKE), 200),
+        (Visit(uri="/live", origin=EVIL, **HANDSHAKE), 403),
+        (Visit(uri="/live", origin=EVIL, **HANDSHAKE, **FORGED), 403),
+        (Visit(uri="/live", sec_fetch_mode="websocket", sec_fetch_site="cross-site", origin=EVIL, **HANDSHAKE), 403),
+        (Visit(host="evil.example"), 403),
+        (Visit(host="evil.example", **FORGED), 403),
+        (Visit(host="auth.example.com", origin=OURS, method="POST"), 403),
+    ],
+)
+async def test_each_proxy_in_its_own_way(site, maria, proxy_name, visit, status):
+    """A visitor who says by another proxy's headers what was asked gains nothing by it."""
+    visit = Visit(
+        visit.method, visit.host, visit.uri, cookie=f"__Host-session={maria.token.reveal()}", **dict(visit.headers)
+    )
+    async with a_proxy(site, proxy_name) as client:
+        answer = await visit.by(proxy_name, client)
+    assert answer.status_code == status
+    assert ("authorization" in answer.headers) == (status == 200)
+    if status == 200:
+        assert says(answer)["aud"] == AUDIENCES[visit.host]
+
+
+@pytest.mark.parametrize("proxy_name", PROXIES)
+async def test_each_proxy_says_where_to_go_after_the_sign_in(site, proxy_name):
+    """Path and query, by whichever way they came."""
+    async with a_proxy(site, proxy_name) as client:
+        for uri, after in (("/list?page=2", "/list%3Fpage%3D2"), ("/", "/"), ("//evil.example", "/")):
+            answer = await Visit(host="auth.example.com", uri=uri).by(proxy_name, client)
+            assert answer.headers["x-sign-in"] == f"{SITE}/sign-in?next={after}"
+
+
+@pytest.mark.parametrize("asks", PROXIES)
+@pytest.mark.parametrize("configured", PROXIES)
+async def test_a_proxy_that_was_not_configured_gets_nothing_unsafe_through(site, maria, configured, asks):
+    """Whoever forgot --proxy is told by refusals; what another proxy's headers claim is never believed."""
+    if (configured, asks) in (("caddy", "traefik"), ("traefik", "caddy")) or configured == asks:
+        return  # one way
+    cookie = f"__Host-session={maria.token.reveal()}"
+    async with a_proxy(site, configured) as client:
+        for visit in (Visit("POST", origin=EVIL, cookie=cookie), Visit("POST", origin=EVIL, cookie=cookie, **FORGED)):
+            assert (await visit.by(asks, client)).status_code in (403, 404)
+        assert (await Visit(cookie=cookie).by(asks, client)).status_code in (403, 404)
+
+
+@pytest.mark.parametrize("proxy_name", ["caddy", "traefik"])
+@pytest.mark.parametrize("method", [None, "", ["GET", "GET"], ["GET", "POST"], "get", "GET, GET"])
+async def test_a_method_that_is_not_said_is_unsafe(site, maria, proxy_name, method):
+    """Also where X-Forwarded-Method counts."""
+    _, path, headers = Visit(cookie=f"__Host-session={maria.token.reveal()}").question(proxy_name)
+    headers = [pair for pair in headers if pair[0] != "x-forwarded-method"]
+    said = [] if method is None else [method] if isinstance(method, str) else method
+    headers += [("x-forwarded-method", one) for one in said]
+    async with a_proxy(site, proxy_name) as client:
+        assert (await client.get(path, headers=headers)).status_code == 403
+
+
+@pytest.mark.parametrize("proxy_name", ["nginx", "caddy", "traefik"])
+async def test_only_envoy_asks_for_other_paths(site, proxy_name):
+    """404 for what is behind the path of the question."""
+    async with a_proxy(site, proxy_name) as client:
+        assert (await client.get("/forward-auth/list", headers={"host": "orders.example.com"})).status_code == 404
+    async with a_proxy(site, "envoy") as client:
+        for path in ("/list", "/", "/forward-authx", "/x/forward-auth"):
+            assert (await client.get(path, headers={"host": "orders.example.com"})).status_code == 404
+
+
+def test_the_proxy_is_one_of_those_that_are_known(monkeypatch):
+    """Settings and command know the same names."""
+    for name in PROXIES:
+        assert Settings(proxy=name).proxy == name
+    with pytest.raises(ConfigError, match=r"^--proxy: "):
+        Settings(proxy="haproxy")
+    seen = []
+    monkeypatch.setattr(run, "serve", lambda settings: seen.append(settings) or 0)
+    options = ["--front-door", "127.0.0.1:8001", "--upstream", "a.example.com=a"]
+    assert [main(["serve", *options, "--proxy", name]) for name in PROXIES] == [0] * len(PROXIES)
+    assert [settings.proxy for settings in seen] == PROXIES
+    assert main(["serve", *options, "--proxy", "haproxy"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -398,7 +565,10 @@ def test_upstreams_without_a_front_door():
 
 
 def test_the_page_shows_what_runs():
-    """The nginx configuration in the manual is the example's."""
+    """The configurations of nginx and Caddy in the manual are the example's."""
     root = Path(__file__).parent.parent.parent
     page = (root / "docs/how-to/front-door.md").read_text()
-    assert (root / "examples/front_door/door.conf").read_text().replace("@DOOR@", "8001") in page
+    caddyfile = (root / "examples/front_door/Caddyfile").read_text()
+    snippet = re.search(r"^\(behind_the_door\) .*?^}\n", caddyfile, re.DOTALL | re.MULTILINE)[0]
+    for text in ((root / "examples/front_door/door.conf").read_text(), snippet):
+        assert text.replace("@DOOR@", "8001") in page

@@ -1,4 +1,9 @@
-"""The whole server in this process: the application, its database in a file, and a clock that tests move."""
+"""
+The whole server in this process: the application, its database, and a clock that tests move.
+
+The database is a file. In the long run it is PostgreSQL, too, for each story; of those that tell many cases of one rule
+for those marked ``both("long")``. Tests marked ``both`` always have both.
+"""
 
 import contextlib
 from types import SimpleNamespace
@@ -6,6 +11,7 @@ from types import SimpleNamespace
 import httpx
 import pytest
 from argon2 import PasswordHasher
+from tests.servers import postgres
 
 from coatcheck import Coatcheck, Policy
 from coatcheck.server import database
@@ -20,19 +26,42 @@ CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 PASSWORD = "correct horse battery"
 
 
+def pytest_generate_tests(metafunc):
+    """Run each test that has a database on both kinds."""
+    if "database_url" not in metafunc.fixturenames:
+        return
+    both = metafunc.definition.get_closest_marker("both")
+    kinds = ["sqlite"]
+    if both is not None or metafunc.definition.get_closest_marker("parametrize") is None:
+        is_short = both is not None and not both.args
+        kinds.append(pytest.param("postgres", marks=[] if is_short else [pytest.mark.long]))
+    metafunc.parametrize("database_url", kinds, indirect=True)
+
+
 @pytest.fixture
 def clock():
     return ManualClock()
 
 
 @pytest.fixture
-def make_site(tmp_path, clock):
-    """Makes servers on one file, as several processes are."""
+def database_url(request, tmp_path):
+    """The URL of a new database, once for each kind."""
+    if request.param == "postgres":
+        return postgres.shared().url()
+    return f"sqlite:///{tmp_path}/coatcheck.db"
+
+
+@pytest.fixture
+def make_site(tmp_path, clock, database_url):
+    """Makes servers on one store and one database, as several processes are."""
 
     def make(**kwargs):
         url = f"sqlite:///{tmp_path}/coatcheck.db"
-        auth = Coatcheck(url, policy=policy_for(Policy(), (ORIGIN,)), issuer=ORIGIN, clock=clock)
-        return Site(auth, database.from_url(url), clock=clock, hasher=Passwords(kwargs.pop("hasher", CHEAP)))
+        policy = policy_for(kwargs.pop("policy", Policy()), (ORIGIN,))
+        auth = Coatcheck(url, policy=policy, issuer=ORIGIN, clock=clock)
+        site = Site(auth, database.from_url(database_url), clock=clock, hasher=Passwords(kwargs.pop("hasher", CHEAP)))
+        site.options = ("--store", url, "--database", database_url)
+        return site
 
     return make
 

@@ -24,6 +24,7 @@ async def code_of(answer, status):
 # --- set-up ---
 
 
+@pytest.mark.both
 async def test_set_up_makes_an_administrator_once(site, browser):
     """The printed code makes the first account, signs it in, and never opens again."""
     code = await site.desk.new_code()
@@ -111,6 +112,7 @@ async def test_a_sign_in_ends_the_session_that_the_browser_had(people, enter):
 # --- devices ---
 
 
+@pytest.mark.both
 async def test_kick_a_device(people, enter):
     """A device that is signed out from another is out at its next request."""
     phone, laptop = await enter("maria"), await enter("maria")
@@ -150,6 +152,7 @@ async def test_an_old_sign_in_needs_the_password_once_more(people, enter, clock)
     assert (await laptop.delete(f"/api/sessions/{laptop.sid}")).status_code == 204
 
 
+@pytest.mark.both
 async def test_change_the_password(people, enter, browser):
     """Every other session ends, this one goes on under a new token, and only the new password is right."""
     phone, laptop = await enter("maria"), await enter("maria")
@@ -177,6 +180,7 @@ async def test_a_bad_new_password_changes_nothing(people, enter, new):
 # --- administrators ---
 
 
+@pytest.mark.both
 async def test_administrators_look_after_users(people, enter, browser):
     """Add, find, promote, demote, disable, enable, reset: each is in force at the next request."""
     root, maria = await enter("root"), await enter("maria")
@@ -219,6 +223,7 @@ async def test_administrators_end_sessions(people, enter):
     assert (await otto.get("/api/session")).status_code == (await root.get("/api/session")).status_code == 401
 
 
+@pytest.mark.both
 async def test_the_last_administrator_stays(people, enter):
     """Nobody can lock everybody out."""
     root = await enter("root")
@@ -264,6 +269,7 @@ async def test_names_that_cannot_be(people, enter, name):
     assert await code_of(answer, 422) == "invalid" and answer.json()["field"] == "username"
 
 
+@pytest.mark.both
 async def test_the_audit_trail_tells_what_happened(people, enter, browser, site):
     """Who, what, when, from where; and never a token, a password or a name that nobody has."""
     root, maria = await enter("root"), await enter("maria", address="198.51.100.9")

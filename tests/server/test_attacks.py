@@ -15,10 +15,12 @@ from coatcheck import StoreUnavailable
 from coatcheck.server import shapes
 from coatcheck.server.api import ENDPOINTS
 from coatcheck.server.app import build_app
+from coatcheck.server.database.postgres import PostgresDatabase
 
 HOST = "auth.example.com"
 PASSWORD = "correct horse battery"
 SIGN_IN = {"username": "maria", "password": PASSWORD}
+KEPT = ("server", "users", "codes", "duties", "clients", "tries", "audit")
 SESSION, DEVICE = "__Host-session", "__Host-coatcheck-device"
 UNSAFE = [one for one in ENDPOINTS if one.method != "GET"]
 ADMIN = [one for one in ENDPOINTS if one.who == "admin"]
@@ -375,6 +377,7 @@ async def test_an_ipv4_address_in_ipv6_clothes_counts_as_itself(people, browser)
 # --- the set-up ---
 
 
+@pytest.mark.both
 async def test_of_twenty_set_ups_at_once_one_succeeds(make_site, browser):
     """Two processes, one code, twenty who have it: one account, one administrator, one session."""
     async with contextlib.AsyncExitStack() as stack:
@@ -411,6 +414,7 @@ async def test_set_up_codes_cannot_be_guessed_at_once(site, browser, counting):
 # --- guessing passwords ---
 
 
+@pytest.mark.both
 async def test_forty_guesses_at_once_are_forty_guesses(two, browser, counting, clock):
     """Over two processes, forty addresses and three spellings at most ten are looked at; then one in 30 seconds."""
     spellings = itertools.cycle(["maria", "MARIA", "\uff2d\uff41\uff52\uff49\uff41"])
@@ -578,6 +582,7 @@ async def test_a_stolen_token_ends_when_its_owner_gives_the_password(people, ent
 # --- administrators who are none any more ---
 
 
+@pytest.mark.both("long")
 @each(ADMIN)
 async def test_a_captured_cookie_of_a_former_administrator_opens_nothing(two, browser, endpoint):
     """After the demotion every address of administrators is closed to it, in every process at once."""
@@ -637,6 +642,7 @@ OVERTAKING = {
 }
 
 
+@pytest.mark.both("long")
 @pytest.mark.parametrize("by", OVERTAKING)
 @pytest.mark.parametrize("process", [0, 1])
 async def test_a_sign_in_that_is_overtaken_does_not_get_in(two, browser, monkeypatch, by, process):
@@ -690,6 +696,7 @@ async def test_of_two_changes_of_a_password_at_once_one_counts(people, enter, br
 # --- a crash at the wrong moment ---
 
 
+@pytest.mark.both("long")
 @pytest.mark.parametrize("error", [StoreUnavailable("gone"), RuntimeError("a bug")])
 @pytest.mark.parametrize("change", ["disable", "reset", "password", "demote"])
 async def test_a_crash_before_the_sessions_end_is_made_good(site, people, enter, make_site, monkeypatch, change, error):
@@ -730,6 +737,16 @@ def watch(client, answers):
 
     client.event_hooks["response"].append(keep)
     return client
+
+
+async def stored_behind(database):
+    """All that a database keeps elsewhere than in files of ours."""
+    if not isinstance(database, PostgresDatabase):
+        return b""
+    tables = await database._all("SELECT relname FROM pg_class WHERE relnamespace = $1::regnamespace", database.s)
+    kept = [await database._all(f"TABLE {database.s}.{row[0]}") for row in tables if row[0] in KEPT]
+    assert len(kept) == len(KEPT)
+    return repr([[tuple(row) for row in rows] for rows in kept]).encode()
 
 
 async def test_no_secret_is_in_a_log_a_body_the_trail_or_the_file(site, browser, caplog, tmp_path, monkeypatch):
@@ -797,6 +814,7 @@ async def test_no_secret_is_in_a_log_a_body_the_trail_or_the_file(site, browser,
     logged = "\n".join(f"{logging.Formatter().format(record)} {record.__dict__}" for record in caplog.records)
     assert "upkeep failed" in logged and "cross-site" in logged
     stored = b"".join(file.read_bytes() for file in tmp_path.iterdir() if file.is_file())
+    stored += await stored_behind(site.database)
     assert b"Maria" in stored
     for text in secret:
         assert text not in logged

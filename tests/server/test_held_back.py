@@ -28,6 +28,7 @@ BY = {
 }
 
 
+@pytest.mark.both("long")
 @pytest.mark.parametrize("by", BY)
 @pytest.mark.parametrize("act", ["promote", "add"])
 async def test_an_act_whose_body_comes_after_the_demotion_is_not_done(people, add, enter, site, by, act):
@@ -44,6 +45,7 @@ async def test_an_act_whose_body_comes_after_the_demotion_is_not_done(people, ad
     assert "Backdoor" not in users and not users["Maria"]
 
 
+@pytest.mark.both("long")
 @pytest.mark.parametrize("by", BY)
 async def test_an_act_that_hashes_while_the_demotion_happens_is_not_done(people, add, enter, site, by, monkeypatch):
     """Between the look at the rights and the write lies the hashing of a password."""
@@ -108,6 +110,7 @@ async def test_a_change_whose_duty_fails_is_in_the_trail(people, enter, site, mo
     assert "disabled" in {entry.event.value for entry in await site.database.trail(limit=50)}
 
 
+@pytest.mark.both
 async def test_a_duty_done_again_does_not_end_a_newer_session(people, make_site, site, enter):
     """Another process may have read the duty before it was done."""
     _, hashed = await site.database.user(people.maria.id)

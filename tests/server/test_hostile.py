@@ -71,6 +71,7 @@ BODIES = {
 }
 
 
+@pytest.mark.both("long")
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
 async def test_a_hostile_body_is_a_clear_4xx_everywhere(people, enter, body):
     """At each address that takes a body, asked by an administrator."""
@@ -148,6 +149,7 @@ NAMES = {
 }
 
 
+@pytest.mark.both("long")
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 async def test_a_strange_name_is_refused_or_works(people, enter, browser, name):
     """An account that was added can sign in, is found and is listed as it was typed; any other name is a clear 4xx."""
@@ -167,6 +169,7 @@ async def test_a_strange_name_is_refused_or_works(people, enter, browser, name):
     assert again.status_code == 409 and is_clear(again)
 
 
+@pytest.mark.both("long")
 @pytest.mark.parametrize("text", ["x" * 60_000, "x" * 257, "\ufdfa" * 256, "\0", "%", "'\"\\", "\U0010ffff" * 256])
 async def test_a_strange_query_finds_nothing_or_is_a_clear_4xx(people, enter, text):
     """In each parameter of each list."""

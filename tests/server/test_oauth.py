@@ -1,16 +1,19 @@
 """Tokens over HTTP: clients, JWKS, OAuth endpoints, and the ways in which tokens end."""
 
-import asyncio
 import base64
+from urllib.parse import urlencode
 
 import httpx
 import jwt as pyjwt
 import pytest
 from authlib.integrations.httpx_client import AsyncOAuth2Client
+from tests.server.commands import command, restored
 
-from coatcheck import Claims, Verifier
-from coatcheck.cli import main
+from coatcheck import Claims, Policy, Reason, Refused, StoreUnavailable, Verifier
+from coatcheck.clock import DAY
 from coatcheck.server.app import build_app
+from coatcheck.server.problems import Problem
+from coatcheck.tokens.keys import JWKS_CACHE_S
 
 ORIGIN = "https://auth.example.com"
 PASSWORD = "correct horse battery"
@@ -53,13 +56,14 @@ def form(**fields):
 async def test_the_keys_are_published(program, site):
     """With a life that agrees with their schedule, and without anything private."""
     answer = await program.get("/.well-known/jwks.json")
-    assert answer.headers["cache-control"] == "public, max-age=300"
+    assert answer.headers["cache-control"] == f"public, max-age={JWKS_CACHE_S}" and "pragma" not in answer.headers
     (key,) = answer.json()["keys"]
     assert key["alg"] == "ES256" and key["use"] == "sig" and "d" not in key
     metadata = (await program.get("/.well-known/oauth-authorization-server")).json()
     assert metadata["issuer"] == ORIGIN and metadata["jwks_uri"] == f"{ORIGIN}/.well-known/jwks.json"
 
 
+@pytest.mark.both
 async def test_a_program_signs_in_and_refreshes(site, clients, sign_in, program):
     """Sign-in gives a pair; the pair refreshes; the old one comes back too late and ends everything."""
     await clients("cli", "orders", "billing", is_public=True, may_sign_in=True)
@@ -156,6 +160,132 @@ async def test_bad_requests_have_the_rfcs_names(program, clients, data, status, 
     assert answer.headers["cache-control"] == "no-store"
 
 
+URLENCODED = {"content-type": "application/x-www-form-urlencoded"}
+ASK = "grant_type=client_credentials"
+
+
+@pytest.mark.parametrize("more", ["&client_secret=x", "&client_id=other", "&client_id=worker&client_secret=x"])
+async def test_credentials_come_once(program, clients, more):
+    """By Basic or in the body (RFC 6749, sections 2.3 and 5.2): which of two would count, nobody could tell."""
+    secret = await clients("worker")
+    await clients("other", is_public=True)
+    send = {"headers": URLENCODED, "auth": ("worker", secret)}
+    answer = await program.post("/oauth/token", content=ASK + more, **send)
+    assert answer.status_code == 400 and answer.json()["error"] == "invalid_request"
+    assert (await program.post("/oauth/token", content=f"{ASK}&client_id=worker", **send)).status_code == 200
+    both = [("authorization", httpx.BasicAuth("worker", secret)._auth_header)] * 2
+    answer = await program.post("/oauth/token", content=ASK, headers=[*URLENCODED.items(), *both])
+    assert answer.status_code == 401
+
+
+async def test_credentials_are_percent_encoded_in_basic(program, clients):
+    """RFC 6749, section 2.3.1; a scheme has no case (RFC 9110, section 11.1)."""
+    secret = await clients("wor.ker")
+    encoded = "".join(f"%{ord(letter):02x}" for letter in f"wor.ker{secret}")
+    value = base64.b64encode(f"{encoded[: 3 * 7]}:{encoded[3 * 7 :]}".encode()).decode()
+    for scheme in ("Basic", "basic", "BASIC"):
+        headers = URLENCODED | {"authorization": f"{scheme} {value}"}
+        assert (await program.post("/oauth/token", content=ASK, headers=headers)).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["grant_type", "client_id", "client_secret", "refresh_token", "token"])
+@pytest.mark.parametrize("path", ["/oauth/token", "/oauth/revoke", "/oauth/introspect"])
+async def test_a_parameter_comes_once(program, clients, path, name):
+    """RFC 6749, section 3.2; two readers of one request could each believe another value."""
+    fields = {"client_id": "worker", "client_secret": await clients("worker"), "token": "x"}
+    fields |= {"grant_type": "refresh_token", "refresh_token": "x"}
+    if name in (("token",) if path == "/oauth/token" else ("grant_type", "refresh_token")):
+        return  # not read there
+    answer = await program.post(path, content=urlencode([*fields.items(), (name, fields[name])]), headers=URLENCODED)
+    assert answer.status_code == 400 and answer.json()["error"] == "invalid_request"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/json", '{"grant_type":"client_credentials"}'),
+        ("multipart/form-data; boundary=x", "--x--"),
+        ("text/plain", ASK),
+        ("", ASK),
+        (URLENCODED["content-type"], "grant_type=%ff"),
+        (URLENCODED["content-type"], "grant_type=\u00e9"),
+        (URLENCODED["content-type"], "&".join(["a=1"] * 51)),
+    ],
+)
+async def test_a_body_of_another_kind_is_a_bad_request(program, clients, kind, body):
+    """Only the one that the RFCs name is read; what cannot be decoded is not guessed at."""
+    secret = await clients("worker")
+    answer = await program.post(
+        "/oauth/token", content=body.encode(), headers={"content-type": kind}, auth=("worker", secret)
+    )
+    assert answer.status_code == 400 and answer.json()["error"] == "invalid_request"
+
+
+async def test_credentials_in_the_address_do_not_count(program, clients):
+    """They would stand in logs (RFC 6749, section 2.3.1)."""
+    secret = await clients("worker")
+    url = f"/oauth/token?client_id=worker&client_secret={secret}"
+    assert (await program.post(url, content=ASK, headers=URLENCODED)).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "error"),
+    [
+        ("GET", "/oauth/token", "", 405, "invalid_request"),
+        ("POST", "/oauth/token", "a" * 70_000, 413, "invalid_request"),
+        ("GET", "/oauth/nothing", "", 404, "invalid_request"),
+        ("GET", "/.well-known/nothing", "", 404, "invalid_request"),
+    ],
+)
+async def test_programs_are_told_in_json(program, method, path, body, status, error):
+    """Also by what answers before or instead of a handler; nothing of it is kept by caches."""
+    answer = await program.request(method, path, content=body, headers=URLENCODED)
+    assert answer.status_code == status and answer.json() == {"error": error}
+    assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "error"),
+    [(StoreUnavailable("planted"), 503, "temporarily_unavailable"), (RuntimeError("planted"), 500, "server_error")],
+)
+async def test_a_fault_is_told_in_json_and_says_nothing(program, clients, site, monkeypatch, fault, status, error):
+    """Come back later, or a fault of ours; in neither case what it is, and no grant is said to be invalid."""
+    secret = await clients("worker")
+
+    async def fails(*args, **kwargs):
+        raise fault
+
+    monkeypatch.setattr(site.auth, "refresh", fails)
+    fields = {"grant_type": "refresh_token", "refresh_token": "x"}
+    answer = await program.post("/oauth/token", data=fields, auth=("worker", secret))
+    assert answer.status_code == status and answer.json() == {"error": error}
+    assert ("retry-after" in answer.headers) == (status == 503)
+
+
+@pytest.mark.parametrize("path", ["/oauth/token", "/oauth/revoke", "/oauth/introspect"])
+async def test_memory_that_is_unsure_is_told_as_such(program, clients, site, monkeypatch, path):
+    """503 with when to come back: neither "inactive" nor a grant that a client would throw away."""
+    secret = await clients("worker")
+
+    async def refresh(*args, **kwargs):
+        return Refused(Reason.UNSURE)
+
+    monkeypatch.setattr(site.auth, "refresh", refresh)
+    monkeypatch.setattr(site.auth, "verify", lambda *args, **kwargs: Refused(Reason.UNSURE))
+    fields = {"grant_type": "refresh_token", "refresh_token": "x", "token": "x"}
+    answer = await program.post(path, data=fields, auth=("worker", secret))
+    assert answer.status_code == 503 and answer.json()["error"] == "temporarily_unavailable"
+    assert answer.headers["retry-after"] == "5"
+
+
+async def test_a_client_without_a_secret_does_not_act_for_itself(program, clients, site):
+    """Anybody could be that client (RFC 6749, section 4.4)."""
+    await clients("cli", is_public=True)
+    answer = await program.post("/oauth/token", **form(grant_type="client_credentials", client_id="cli"))
+    assert answer.status_code == 400 and answer.json()["error"] == "unauthorized_client"
+    assert await site.auth.sessions_of("client:cli") == []
+
+
 @pytest.mark.parametrize("value", ["Basic !!", "Basic " + base64.b64encode(b"no colon").decode(), "Bearer x"])
 async def test_broken_credentials_are_401(program, value):
     """Never a traceback."""
@@ -201,6 +331,37 @@ async def test_introspection_is_for_ones_own_audience(program, clients, sign_in,
     assert told.json() == {"active": False}
 
 
+async def test_a_client_without_a_secret_learns_nothing_by_introspection(program, clients, sign_in, site):
+    """Not even of its own token: anybody can call themselves by its name (RFC 7662, section 2.1)."""
+    await clients("cli", "orders", is_public=True, may_sign_in=True)
+    token = (await sign_in()).json()["access_token"]
+    for asked in (token, "x"):
+        told = await program.post("/oauth/introspect", **form(token=asked, client_id="cli"))
+        assert told.status_code == 401 and told.json()["error"] == "invalid_client"
+        assert "active" not in told.json() and "www-authenticate" in told.headers
+
+
+async def test_no_claim_answers_for_introspection(program, clients, make_site, people, tmp_path):
+    """A session's own "active" or "token_type" is not taken for what RFC 7662 means by it."""
+    site = make_site(policy=Policy(access_claims={"*": ("active", "token_type")}))
+    async with site.lifespan():
+        secret = await clients("orders-api", "orders")
+        session = (await site.auth.sign_in("maria", claims={"active": False, "token_type": "none"})).session
+        token = site.auth.access_token(session, audience="orders")
+        transport = httpx.ASGITransport(build_app(site, https=True, opens=False))
+        async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as client:
+            told = await client.post("/oauth/introspect", **form(token=token), auth=("orders-api", secret))
+    assert (told.json()["active"], told.json()["token_type"]) == (True, "Bearer")
+
+
+async def test_tokens_that_no_client_has_asked_for_are_no_clients(site, clients):
+    """Pages' tokens, also those of the front door, carry the client_id "browser": who had it could revoke them."""
+    for kind in ({}, {"is_public": True}):
+        refused = await site.clients.add("browser", ("orders",), now=site.clock.now(), **kind)
+        assert isinstance(refused, Problem) and refused.field == "id"
+    await clients("browser", is_browser=True)
+
+
 async def test_signing_in_for_tokens_is_off_by_default_and_not_for_pages(program, clients, sign_in, browser, site):
     """Only through a client registered for it, and never from a page."""
     assert (await sign_in()).status_code == 403
@@ -229,17 +390,19 @@ async def test_a_page_gets_access_tokens_only_for_registered_audiences(people, e
         assert refused.status_code == 403 and refused.json()["code"] == "wrong_audience"
 
 
-async def command(site, *argv):
-    """Run the command on the server's files, as somebody on its machine would."""
-    url = f"sqlite:///{site.database._name}"
-    done = await asyncio.to_thread(main, [*argv, "--store", url, "--database", url])
-    assert done == 0
-
-
-async def restored(site):
-    backup = f"{site.database._name}.backup"
-    await command(site, "backup", backup)
-    await command(site, "restore", backup, "--yes")
+async def test_a_token_is_said_to_live_for_as_long_as_it_does(people, enter, clients, site, program):
+    """Near its session's end that is less than the policy's 15 minutes: to a page, and to a client for itself."""
+    await clients("page", "orders", is_browser=True)
+    maria = await enter("maria")
+    secret = await clients("worker", "orders")
+    ask = {"data": {"grant_type": "client_credentials"}, "auth": ("worker", secret)}
+    for ahead_s in (17 * DAY, 4 * DAY, 100):
+        expires_at = (await maria.get("/api/session")).json()["expires_at"]
+        site.clock.advance(expires_at - site.clock.now() - ahead_s)
+    page = await maria.post("/api/token", json={"audience": "orders"})
+    for answer, lives_s in ((page, 100), (await program.post("/oauth/token", **ask), 900)):
+        claims = site.auth.verify(answer.json()["access_token"], audience="orders")
+        assert answer.json()["expires_in"] == claims.expires_at - site.clock.now() == lives_s
 
 
 ENDS = {
@@ -260,6 +423,7 @@ ENDS = {
 }
 
 
+@pytest.mark.both("long")
 @pytest.mark.parametrize("end", ENDS)
 async def test_a_captured_token_is_refused_after(people, enter, clients, site, tmp_path, end):
     """However its session ended or changed: here, in another process, and in a service that only verifies."""
@@ -274,6 +438,27 @@ async def test_a_captured_token_is_refused_after(people, enter, clients, site, t
         await ENDS[end](site, maria, root, people)
         assert not site.auth.verify(token, audience="orders")
         assert not verifier.verify(token)
+
+
+@pytest.mark.parametrize("end", [name for name in ENDS if name != "sign-out"])
+async def test_a_captured_refresh_token_is_refused_after(people, enter, clients, sign_in, program, site, end):
+    """However its session ended; where it goes on, the next token says what is true now, under a key that counts."""
+    await clients("cli", is_public=True, may_sign_in=True)
+    root = await enter("root")
+    await root.patch(f"/api/users/{people.maria.id}", json={"admin": True})
+    maria, pair = await enter("maria"), (await sign_in()).json()
+    before = site.auth.verify(pair["access_token"], audience="orders")
+    maria.sid = before.sid  # whose session is kicked
+    await ENDS[end](site, maria, root, people)
+    assert not site.auth.verify(pair["access_token"], audience="orders")
+    ask = form(grant_type="refresh_token", refresh_token=pair["refresh_token"], client_id="cli")
+    answer = await program.post("/oauth/token", **ask)
+    if end in ("demoted", "key"):
+        after = site.auth.verify(answer.json()["access_token"], audience="orders")
+        assert (after.kid != before.kid) == (end == "key")
+        assert ("admin" in after.all["roles"]) == (end == "key")
+    else:
+        assert answer.status_code == 400 and answer.json()["error"] == "invalid_grant"
 
 
 async def test_a_session_cookie_counts_for_nothing_at_the_oauth_addresses(people, enter):

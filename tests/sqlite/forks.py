@@ -16,10 +16,11 @@ import signal
 import sys
 from pathlib import Path
 
-from coatcheck import Coatcheck, CoatcheckError, Forked
+from coatcheck import Coatcheck, CoatcheckError, Forked, Verifier
 
 STORY, FOLDER = sys.argv[1], Path(sys.argv[2])
 URL = f"sqlite:///{FOLDER}/coatcheck.db"
+ISSUER = "https://auth.example.com"
 loop = asyncio.SelectorEventLoop(selectors.SelectSelector())
 run = loop.run_until_complete
 
@@ -142,13 +143,59 @@ def refused():
     return found
 
 
+def verifier():
+    """A verifier that the parent opened, in the child: on the store, and on the engine."""
+    auth = Coatcheck(URL, issuer=ISSUER)
+    run(auth.open())
+    token = auth.access_token(run(auth.sign_in("maria")).session, audience="orders")
+    verifiers = {
+        name: Verifier(ISSUER, audience="orders", feed=feed) for name, feed in (("store", URL), ("engine", auth))
+    }
+    for one in verifiers.values():
+        run(one.open())
+    line = Line()
+
+    def child():
+        async def outcome(one):
+            try:
+                return repr(one.verify(token))
+            except CoatcheckError as error:
+                return error.code
+            finally:
+                await one.close()
+
+        line.say({name: asyncio.run(outcome(one)) for name, one in verifiers.items()})
+        return 0
+
+    code = wait(fork(child))
+    found = {"child": line.hear(), "exit": code, "parent": [bool(one.verify(token)) for one in verifiers.values()]}
+    for one in (*verifiers.values(), auth):
+        run(one.close())
+    return found
+
+
 def outlived():
     """
     The child lives on with the connections it inherited; meanwhile the parent opens the file again, commits, and dies.
 
     If the child closed what it inherited it would find itself the last one there, and remove the log of the others.
     """
-    held = [opened()]
+    return outlived_by(opened())
+
+
+def outlived_by_a_verifier():
+    """The same with a verifier, which has connections of its own."""
+    auth = opened()
+    one = Verifier(ISSUER, audience="orders", feed=URL)
+    run(one.open())
+    run(auth.close())
+    return outlived_by(one)
+
+
+def outlived_by(inherited):
+    """See :func:`outlived`."""
+    held = [inherited]
+    del inherited
     go = Line()
 
     def child():
@@ -246,5 +293,6 @@ def forked_first():
     return found
 
 
-story = {function.__name__: function for function in (refused, outlived, dies, own_engine, forked_first)}[STORY]
+STORIES = (refused, verifier, outlived, outlived_by_a_verifier, dies, own_engine, forked_first)
+story = {function.__name__: function for function in STORIES}[STORY]
 print(json.dumps(story()))

@@ -32,9 +32,16 @@ def test_every_call_in_the_child_is_refused_and_the_parent_loses_nothing(play):
     assert found["ended in the parent"] == found["ended after reopening"] == [False]
 
 
-def test_a_child_that_outlives_the_parents_engine_removes_nobodys_commits(play):
+def test_a_verifier_in_the_child_is_refused(play):
+    """Its keys and revocations came over the parent's connections; in the parent it goes on."""
+    found = play("verifier")
+    assert found == {"child": {"store": "forked", "engine": "forked"}, "exit": 0, "parent": [True, True]}
+
+
+@pytest.mark.parametrize("story", ["outlived", "outlived_by_a_verifier"])
+def test_a_child_that_outlives_the_parents_engine_removes_nobodys_commits(play, story):
     """What the child inherited is never closed: closing would remove the log of a process that was killed."""
-    found = play("outlived")
+    found = play(story)
     assert found["exit"] == 0
     assert found["live"] == [True] * 3
 

@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from coatcheck import Coatcheck, ConfigError, Policy, StoreUnavailable
 from coatcheck.asgi import SessionMiddleware, session_info
-from coatcheck.clock import MINUTE
+from coatcheck.clock import HOUR, MINUTE
 from coatcheck.testing import ManualClock
 
 ISSUER = "https://auth.example.com"
@@ -36,7 +36,10 @@ def engine(url, clock):
 
 async def home(request):
     refused = request.scope["coatcheck.refused"]
-    return JSONResponse({"info": session_info(request.scope), "refused": None if refused is None else refused.reason})
+    session = request.scope["coatcheck"]
+    amr = None if session is None else session.amr
+    refused = None if refused is None else refused.reason
+    return JSONResponse({"info": session_info(request.scope), "refused": refused, "amr": amr})
 
 
 def browser(auth, **kwargs):
@@ -85,6 +88,22 @@ async def test_two_bearers_are_none(engine):
         assert (await client.get("/", headers=fields[:1])).status_code == 200
 
 
+@pytest.mark.parametrize(("mode", "vary"), [("cookie", "Cookie"), ("jwt", "Cookie, Authorization")])
+@pytest.mark.parametrize("said", [{}, {"cache-control": "private, max-age=60"}, {"vary": "authorization, Accept"}])
+async def test_caches_tell_bearers_apart(engine, mode, vary, said):
+    """One browser, two accounts, one after the other: its own cache must not give the second the first one's page."""
+    async with engine(mode) as auth:
+
+        async def page(request):
+            return JSONResponse({}, headers=said)
+
+        app = SessionMiddleware(Starlette(routes=[Route("/", page)]), auth=auth)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://app.example.com") as client:
+            told = {name.strip().lower() for name in (await client.get("/")).headers["vary"].split(",")}
+        before = {name.strip().lower() for name in said.get("vary", "").split(",")} - {""}
+        assert told == before | {name.strip().lower() for name in vary.split(",")}
+
+
 async def test_another_scheme_is_none_of_ours(engine):
     """Basic credentials are the application's own business."""
     async with engine("hybrid") as auth, browser(auth) as client:
@@ -126,6 +145,49 @@ async def test_the_token_in_the_cookie_is_renewed_unnoticed(engine, clock):
         clock.advance(15 * MINUTE)
         third = await client.get("/")
         assert third.headers["set-cookie"].startswith("__Host-access=") and third.json()["info"]["sub"] == "maria"
+
+
+async def test_the_application_is_told_the_same_by_the_session_and_by_the_token(engine, clock):
+    """Claims, end and all: the session answers the first request, the token the second, the session a later one."""
+    async with engine("hybrid", access_claims={"*": ("roles", "plan")}) as auth, browser(auth) as client:
+        claims = {"roles": ["admin"], "plan": "gold", "private": 1}
+        s = await auth.sign_in("maria", claims=claims, amr=("pwd", "otp"))
+        client.cookies.set("__Host-session", s.token.reveal(), domain="app.example.com")
+        first, second = await client.get("/"), await client.get("/")
+        clock.advance(15 * MINUTE)
+        third = await client.get("/")
+        assert [("set-cookie" in answer.headers) for answer in (first, second, third)] == [True, False, True]
+        assert first.json() == second.json() == third.json()
+        assert first.json()["amr"] == ["pwd", "otp"]
+        assert first.json()["info"]["expires_at"] == s.session.expires_at
+        assert first.json()["info"]["claims"] == {"roles": ["admin"], "plan": "gold"}
+
+
+async def test_who_is_active_is_not_idle(engine, clock):
+    """Though the token answers most requests; and who is not is signed out, a tenth of the time early at most."""
+    async with engine("hybrid", idle_s=15 * MINUTE, absolute_s=12 * HOUR) as auth, browser(auth) as client:
+        s = await auth.sign_in("maria")
+        client.cookies.set("__Host-session", s.token.reveal(), domain="app.example.com")
+        for _ in range(30):
+            assert (await client.get("/")).json()["info"] is not None
+            clock.advance(13 * MINUTE)
+        for _ in range(200):
+            assert (await client.get("/")).json()["info"] is not None
+            clock.advance(29)
+        await client.get("/")
+        clock.advance(15 * MINUTE)
+        assert (await client.get("/")).json()["info"] is None
+
+
+async def test_the_token_of_the_cookie_is_no_bearer(engine):
+    """It counts beside its session cookie and nowhere else: two kinds of token, two rules (RFC 8725, section 3.12)."""
+    async with engine("hybrid") as auth, browser(auth) as client:
+        s = await auth.sign_in("maria")
+        client.cookies.set("__Host-session", s.token.reveal(), domain="app.example.com")
+        await client.get("/")
+        token = client.cookies["__Host-access"]
+        client.cookies.clear()
+        assert (await client.get("/", headers=bearer(token))).status_code == 401
 
 
 @pytest.mark.parametrize("change", ["revoke", "revoke_everyone", "renew", "update_claims"])

@@ -8,6 +8,7 @@ import json
 import pytest
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from tests.tokens.forge import GONE, ISSUER, Forge, b64
 
 from coatcheck import Claims, Coatcheck, ConfigError, InvalidInput, Policy, Reason, Refused
 from coatcheck.clock import DAY, HOUR
@@ -16,44 +17,7 @@ from coatcheck.tokens import base64url
 from coatcheck.tokens.access_token import LONGEST, LONGEST_MINTED
 from coatcheck.tokens.keys import LEEWAY_S
 
-ISSUER = "https://auth.example.com"
 P256 = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
-GONE = ...
-
-
-def b64(value):
-    """Base64url of bytes, or of a value's JSON."""
-    return base64url.encode(value if isinstance(value, bytes) else json.dumps(value).encode())
-
-
-class Forge:
-    """Makes tokens of *auth*'s own kind, signed with its own key, and lets each be a little different."""
-
-    def __init__(self, auth, session, *, audience="orders"):
-        self.auth, self.audience = auth, audience
-        self.genuine = auth.access_token(session, audience=audience)
-        head, body, _ = self.genuine.split(".")
-        self.header, self.body = (json.loads(base64url.decode(part)) for part in (head, body))
-        self.key = auth._tokens.keyring.keys.signer(auth._clock.now())
-
-    def token(self, *, header=None, body=None, signature=None, raw_header=None, raw_body=None):
-        """A token with these members altered (GONE: left out), signed unless *signature* says otherwise."""
-        head = b64(self._with(self.header, header) if raw_header is None else raw_header)
-        said = b64(self._with(self.body, body) if raw_body is None else raw_body)
-        signed = f"{head}.{said}"
-        return f"{signed}.{b64(self.key.sign(signed.encode()) if signature is None else signature)}"
-
-    def _with(self, members, change):
-        return {name: value for name, value in {**members, **(change or {})}.items() if value is not GONE}
-
-    def why(self, token, **kwargs):
-        """The reason of the refusal; None when it is accepted."""
-        found = self.auth.verify(token, audience=kwargs.get("audience", self.audience))
-        return found.reason if isinstance(found, Refused) else None
-
-    def of(self, **kwargs):
-        """:meth:`why` for :meth:`token`."""
-        return self.why(self.token(**kwargs))
 
 
 @pytest.fixture
@@ -97,6 +61,7 @@ def test_a_token_says_what_rfc_9068_asks_for(forge, session, clock):
         "sid": session.sid,
         "ver": 1,
         "auth_time": clock.now(),
+        "amr": ["pwd"],
         "roles": ["admin"],
     }
 
@@ -547,9 +512,9 @@ async def test_session_claims_take_no_reserved_place(auth):
     assert said["sub"] == "maria"
 
 
-@pytest.mark.parametrize("name", sorted(RESERVED_CLAIMS | {"th"}))
+@pytest.mark.parametrize("name", sorted(RESERVED_CLAIMS | {"th", "sxp"}))
 def test_no_policy_names_a_reserved_claim(name):
-    """It is refused when the policy is built, by name; "th" too, which binds a token to the cookie beside it."""
+    """It is refused when the policy is built, by name; also "th" and "sxp", of the token in the cookie."""
     with pytest.raises(ConfigError, match="access_claims"):
         Policy(access_claims={"orders": ("roles", name)})
 
@@ -722,8 +687,19 @@ async def test_a_session_in_memory_for_too_long_mints_nothing_unread(tmp_path, c
 async def test_the_digest_of_a_known_token_is_of_its_whole_text(forge):
     """What is remembered is found under SHA-256 of the text and under nothing shorter."""
     assert forge.why(forge.genuine) is None
-    known = forge.auth._tokens.verifying._known
-    assert hashlib.sha256(forge.genuine.encode()).digest() in known
+    digest = hashlib.sha256(forge.genuine.encode()).digest()
+    assert forge.auth._tokens.verifying.known.get(digest).all == forge.body
+
+
+def test_nobody_changes_what_others_are_told(forge, auth):
+    """What a token says is remembered and shared, so it is read-only: a role that one caller adds, no other sees."""
+    claims = auth.verify(forge.genuine, audience="orders")
+    with pytest.raises(TypeError, match="read-only"):
+        claims.all["sub"] = "eve"
+    with pytest.raises(TypeError, match="read-only"):
+        claims.all["roles"].append("owner")
+    assert auth.verify(forge.genuine, audience="orders").all == forge.body
+    assert type(claims.all) is not dict and json.loads(json.dumps(claims.all)) == forge.body
 
 
 async def test_memory_of_verified_tokens_is_bounded(clock):
@@ -733,4 +709,4 @@ async def test_memory_of_verified_tokens_is_bounded(clock):
         tokens = [auth.access_token(session, audience="orders") for _ in range(5)]
         for token in [*tokens, tokens[0]]:
             assert isinstance(auth.verify(token, audience="orders"), Claims)
-            assert len(auth._tokens.verifying._known) <= 3
+            assert len(auth._tokens.verifying.known) <= 3

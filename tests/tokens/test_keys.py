@@ -28,7 +28,7 @@ SECRET, OTHER_SECRET = (secrets.token_urlsafe(32) for _ in range(2))
 
 def made(number, *, signs_from, alg="ES256", seal=SEAL):
     """A key as the store would hold it."""
-    row = keys.generate(alg, seal=seal, epoch=1, now=0, signs_from=signs_from)
+    row = keys.generate(alg, seal=seal, seal_id="", epoch=1, now=0, signs_from=signs_from)
     return keys.opened(replace(row, number=number), [seal])
 
 
@@ -51,7 +51,7 @@ def test_a_key_signs_and_its_public_half_verifies(alg):
 @pytest.mark.parametrize("alg", keys.ALGORITHMS)
 def test_a_key_opens_with_its_own_seal_under_its_own_name(alg):
     """Another seal, another name or one bit turned: it stays shut."""
-    row = keys.generate(alg, seal=SEAL, epoch=1, now=0, signs_from=0)
+    row = keys.generate(alg, seal=SEAL, seal_id="", epoch=1, now=0, signs_from=0)
     assert keys.opened(row, [b"x" * 32, SEAL]).private is not None
     assert keys.opened(row, [b"x" * 32]) is None
     assert keys.opened(row, []) is None

@@ -253,6 +253,22 @@ async def test_guessers_sign_nobody_out(auth, pair, started):
     assert not isinstance(await use(auth, pair), Refused)
 
 
+async def test_revoking_takes_a_genuine_token_of_the_same_client(auth, pair, started):
+    """A guess, another client's and none at all end nothing; a spent one ends the session like the current one."""
+    parsed = refresh_token.parse(pair.refresh_token.reveal())
+    body = parsed.family + parsed.generation.to_bytes(4, "big")
+    guess = "ccr1_" + base64url.encode(body + bytes(32))
+    assert await auth.revoke_refresh(guess, client_id="cli") == Refused(Reason.NOT_GENUINE)
+    assert await auth.revoke_refresh(pair.refresh_token, client_id="other") == Refused(Reason.WRONG_CLIENT)
+    assert await auth.revoke_refresh(pair.access_token, client_id="cli") == Refused(Reason.MALFORMED)
+    unknown = "ccr1_" + base64url.encode(bytes(20) + bytes(32))
+    assert await auth.revoke_refresh(unknown, client_id="cli") == Refused(Reason.UNKNOWN)
+    assert await lives(auth, started)
+    await use(auth, pair)
+    assert not isinstance(await auth.revoke_refresh(pair.refresh_token, client_id="cli"), Refused)
+    assert not await lives(auth, started)
+
+
 async def test_an_unknown_family_and_other_texts_are_refused(auth, pair, started):
     """A family that never was; a session token, an access token, nothing."""
     body = secrets.token_bytes(16) + (1).to_bytes(4, "big")
@@ -278,6 +294,20 @@ async def test_a_refused_audience_does_not_rotate(auth, pair):
     await use(auth, pair, audience="others")
     after = await use(auth, pair)
     assert refresh_token.parse(after.refresh_token.reveal()).generation == 2
+
+
+@pytest.mark.parametrize("idle_s", [1, 2, 60, 900, 1799, 3600])
+async def test_who_refreshes_when_the_token_has_ended_is_not_idle(auth, clock, idle_s):
+    """However short the idle time is; and who does not refresh in time is."""
+    started = await auth.sign_in("maria", idle_s=idle_s)
+    pair = await auth.issue_refresh(started.session, client_id="cli", audience="orders")
+    for _ in range(5 if idle_s > 1 else 0):
+        clock.advance(pair.expires_in)
+        assert auth.verify(pair.access_token, audience="orders") == Refused(Reason.EXPIRED)
+        pair = await use(auth, pair)
+        assert not isinstance(pair, Refused), pair
+    clock.advance(idle_s)
+    assert await use(auth, pair) == Refused(Reason.IDLE)
 
 
 async def test_the_absolute_end_never_moves(auth, clock):
@@ -364,7 +394,7 @@ async def test_a_session_ended_while_a_family_is_issued(auth, started, monkeypat
 
     monkeypatch.setattr(auth._store, "add_family", late)
     assert await auth.issue_refresh(started.session, client_id="cli", audience="x") == Refused(Reason.REVOKED)
-    assert await auth._store.drop_families() == 0
+    assert await auth.reset_keys() == 0
 
 
 # --- failures in the middle ---
@@ -390,9 +420,9 @@ async def test_a_store_that_fails_leaves_the_token_usable(auth, pair, started, m
     assert await lives(auth, started)
 
 
-@pytest.mark.parametrize("method", ["family", "load_sid", "add_family"])
-async def test_a_store_that_cannot_be_read_changes_nothing(auth, pair, started, monkeypatch, method):
-    """The fault is raised, and what was presented works afterwards."""
+@pytest.mark.parametrize("method", ["family", "load_sid", "load", "add_family"])
+async def test_a_store_that_cannot_be_read_changes_nothing(auth, pair, started, clock, monkeypatch, method):
+    """The fault is raised, and what was presented works afterwards, also long after."""
 
     async def failing(*args, **kwargs):
         raise StoreUnavailable("test")
@@ -403,7 +433,34 @@ async def test_a_store_that_cannot_be_read_changes_nothing(auth, pair, started, 
             if method == "add_family":
                 await auth.issue_refresh(started.session, client_id="cli", audience="x")
             await use(auth, pair)
+    clock.advance(GRACE_S * 2)
     assert not isinstance(await use(auth, pair), Refused)
+
+
+async def test_a_store_that_is_unsure_changes_nothing(auth, pair, started, clock, monkeypatch):
+    """Memory cannot be trusted in the middle: refused as such, and what was presented works afterwards."""
+    with monkeypatch.context() as patched:
+        patched.setattr(auth._memory._watch, "is_sure", lambda elapsed: False)
+        assert await use(auth, pair) == Refused(Reason.UNSURE)
+    clock.advance(GRACE_S * 2)
+    after = await use(auth, pair)
+    assert refresh_token.parse(after.refresh_token.reveal()).generation == 2
+
+
+async def test_a_theft_whose_end_fails_is_still_one(auth, pair, started, monkeypatch):
+    """The fault is raised, nothing is given out, and the next one who comes with that token ends the session."""
+    current = await use(auth, await use(auth, pair))
+
+    async def failing(*args, **kwargs):
+        raise StoreUnavailable("test")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(auth._store, "end", failing)
+        with pytest.raises(StoreUnavailable):
+            await use(auth, pair)
+    assert await use(auth, pair) == Refused(Reason.REUSED)
+    assert not await lives(auth, started)
+    assert isinstance(await use(auth, current), Refused)
 
 
 async def test_a_caller_that_goes_away_leaves_the_token_usable(auth, pair, started, monkeypatch):

@@ -215,3 +215,23 @@ async def test_the_engine_takes_its_secret_in_order(monkeypatch, tmp_path):
         kept = auth.derived_keys("x")
     async with Coatcheck(url) as auth:
         assert auth.derived_keys("x") == kept
+
+
+def test_an_account_keeps_one_secret_for_each_store(monkeypatch, tmp_path):
+    """The same for every process of the account, another for another store, in a 0600 file of a 0700 folder."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    first = RootSecret.of_account("db.example/coatcheck").keys("x")
+    assert RootSecret.of_account("db.example/coatcheck").keys("x") == first
+    assert RootSecret.of_account("db.example/other").keys("x") != first
+    folder = tmp_path / "state" / "coatcheck"
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert not any("example" in path.name for path in folder.iterdir())
+
+
+def test_an_account_without_a_place_for_a_secret_is_told_what_to_do(monkeypatch, tmp_path):
+    """The message names the setting that helps."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    with pytest.raises(StoreUnusable, match="COATCHECK_SECRET"):
+        RootSecret.of_account("db.example/coatcheck")

@@ -1,4 +1,4 @@
-"""The session token and the form token: formats that never change, and near misses."""
+"""The session token, the form token and base64url: formats that never change, and near misses."""
 
 import base64
 import hashlib
@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coatcheck import Secret
-from coatcheck.tokens import csrf_token, session_token
+from coatcheck.tokens import base64url, csrf_token, session_token
 
 ZEROS = "A" * 43
 
@@ -135,3 +135,24 @@ def test_a_hostile_binding_is_no_error():
     """The anonymous browser's cookie is whatever it sends."""
     for binding in ("\ud800", "\0", "é" * 10_000):
         assert csrf_token.is_genuine([KEY], binding, csrf_token.make(KEY, binding))
+
+
+@given(st.binary(max_size=40))
+def test_what_is_encoded_is_decoded(raw):
+    """As the standard library's, without padding."""
+    assert base64url.encode(raw) == base64.urlsafe_b64encode(raw).decode().rstrip("=")
+    assert base64url.decode(base64url.encode(raw)) == raw
+
+
+@given(st.text(alphabet="AQgwBEZz09-_+/=. \n\0é\ud800", max_size=12))
+@settings(max_examples=500)
+def test_no_other_text_stands_for_the_same_bytes(text):
+    """Whoever compares or remembers a text compares what it stands for."""
+    raw = base64url.decode(text)
+    assert raw is None or base64url.encode(raw) == text
+
+
+@pytest.mark.parametrize("text", ["QQ==", "QUE=", "QUFB====", "QUFB=", "=", "==", "====", "=QQQ", "QQ=Q", "QR", "QQ\n"])
+def test_padding_and_spare_bits_are_not_decoded(text):
+    """Though most decoders let them pass."""
+    assert base64url.decode(text) is None

@@ -5,6 +5,7 @@ Rules of this module:
 
 1. What is done comes first, then the audit trail: a database in a bad state keeps nobody from revoking a key.
 2. No private half is shown; none is ever read here but by the engine.
+3. Looking changes nothing: the list needs no secret and makes no key.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
@@ -22,25 +22,20 @@ from coatcheck.cli import ask
 from coatcheck.cli.mistakes import WRONG, Mistake
 from coatcheck.cli.opened import check_url, noting, quiet
 from coatcheck.cli.options import DEFAULT_URL, DatabaseUrl, Json, Store, Yes, examples
+from coatcheck.cli.output import iso
 from coatcheck.cli.users import output
+from coatcheck.clock import SystemClock
 from coatcheck.engine import Coatcheck
 from coatcheck.errors import CoatcheckError
 from coatcheck.secret import SECRET_BYTES
 from coatcheck.server.database.base import Event
+from coatcheck.stores import from_url
+from coatcheck.tokens.keys import KeySet, Standing, public_only
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Show and change what access tokens are signed by.")
 
 _ANY_ISSUER = "http://localhost"
 """The issuer is not stored with the keys, only tokens carry it, and here none is made: so any will do."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Key:
-    """The public part of a key."""
-
-    kid: str
-    alg: str
-    state: str
 
 
 @contextlib.asynccontextmanager
@@ -57,19 +52,49 @@ def _signer(auth: Coatcheck) -> str | None:
 
 @app.command("list", epilog=examples("coatcheck keys list", "coatcheck keys list --json | jq -r '.[].kid'"))
 def list_keys(*, store: Store = DEFAULT_URL, as_json: Json = False) -> None:
-    """Show the signing keys, the oldest first. A store that has none yet gets its first."""
+    """Show the signing keys and their times, the oldest first. Needs no secret, and changes nothing."""
     check_url(store, "--store")
     found = asyncio.run(_list(store))
     out = output(as_json)
-    out.document([{"kid": key.kid, "alg": key.alg, "state": key.state} for key in found])
-    out.table(("kid", "alg", "state"), [(key.kid, key.alg, key.state) for key in found], empty="There is no key.")
+    out.document(
+        [
+            {
+                "kid": key.kid,
+                "alg": key.alg,
+                "state": key.state,
+                "published_at": iso(key.published_at),
+                "signs_from": iso(key.signs_from),
+                "verifies_until": None if key.verifies_until is None else iso(key.verifies_until),
+            }
+            for key in found
+        ]
+    )
+    rows = [
+        (
+            key.kid,
+            key.alg,
+            key.state,
+            out.time(key.published_at),
+            out.time(key.signs_from),
+            "" if key.verifies_until is None else out.time(key.verifies_until),
+        )
+        for key in found
+    ]
+    columns = ("kid", "alg", "state", "published", "signs from", "verifies until")
+    out.table(columns, rows, empty="There is no key yet; a server makes the first when it starts.")
 
 
-async def _list(store: str) -> list[_Key]:
-    async with _signing(store) as auth:
-        states = auth.key_states()
-        # What is published is all that anybody may know; a key that is gone is not among it.
-        return [_Key(jwk["kid"], jwk["alg"], states[jwk["kid"]]) for jwk in auth.jwks()["keys"] if jwk["kid"] in states]
+async def _list(store: str) -> list[Standing]:
+    """Read the rows alone: an engine without an issuer knows no keys, and one with it would make some."""
+    quiet()
+    kept = from_url(store)
+    await kept.open()
+    try:
+        found = KeySet(public_only(row) for row in await kept.keys())
+    finally:
+        await kept.close()
+    # One that is gone counts for nothing, though it may still lie there.
+    return [key for key in found.standings(SystemClock().now()) if key.state != "gone"]
 
 
 @app.command("rotate", epilog=examples("coatcheck keys rotate"))
@@ -139,7 +164,7 @@ def reset(
 ) -> None:
     """Remove all signing keys and refresh tokens, when their secret is lost. Sessions and their cookies stay.
 
-    Stop all servers first: one that runs would make keys with the secret that it holds.
+    Every secret that servers of this store had is refused afterwards: restart them with a new one.
     """
     check_url(store, "--store")
     if not secret_lost:
@@ -149,7 +174,7 @@ def reset(
         raise Mistake("usage", detail, exit_code=WRONG)
     ask.confirm(
         "All signing keys and refresh tokens are removed: programs sign in again, cookies stay.\n"
-        "Stop all servers first: one that runs would make keys with the secret that it holds.",
+        "No server gives tokens, or starts, with a secret that was in use until now.",
         yes=yes,
         as_json=as_json,
     )
@@ -158,8 +183,9 @@ def reset(
     out.say(
         f"All signing keys are removed. Refresh tokens have ended ({families} families); sessions and cookies stay."
     )
-    out.say("Restart all servers, with one secret: the first makes new keys with it.")
-    out.say("Was one running meanwhile? If a server says that its secret opens no keys, stop all and repeat this.")
+    out.say("Restart all servers with a new secret, the same for all: the first makes new keys with it.")
+    out.say("One that runs goes on checking cookies, and gives no tokens. The secrets they had until now are refused;")
+    out.say("where it is the file beside the database, remove that file, and the server makes another.")
     out.document({"reset": True, "families_ended": families})
     _note(database, what="reset", families_ended=families)
 

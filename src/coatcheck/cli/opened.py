@@ -3,8 +3,8 @@ The store and the database, opened for one command. Floor 6; may import: floors 
 
 Rules of this module:
 
-1. A file that is not there is a mistake, except where accounts begin: sessions ended in a new, empty file by mistake
-   would live on where they are.
+1. A file or a schema that is not there is a mistake, except where accounts begin: sessions ended in a new, empty file
+   by mistake would live on where they are.
 2. A store in the memory of a server cannot be reached from here, so it is refused.
 3. Whoever opens does the duties that somebody left undone.
 """
@@ -118,7 +118,7 @@ async def opened(where: Where, *, may_be_new: bool = False) -> AsyncIterator[Ope
     quiet()
     kept = database.from_url(where.database)
     clock = SystemClock()
-    async with Coatcheck(where.store, clock=clock) as auth, _open(kept):
+    async with Coatcheck(where.store, clock=clock) as auth, _open(kept, may_be_new=may_be_new):
         hasher = _Later()
         try:
             accounts = Accounts(auth, kept, hasher, clock)
@@ -132,13 +132,13 @@ async def opened(where: Where, *, may_be_new: bool = False) -> AsyncIterator[Ope
 async def noting(url: str) -> AsyncIterator[Trail]:
     """Open the audit trail alone."""
     kept = database.from_url(url)
-    async with _open(kept):
+    async with _open(kept, may_be_new=False):
         yield Trail(kept, SystemClock())
 
 
 @contextlib.asynccontextmanager
-async def _open(kept: Database) -> AsyncIterator[None]:
-    await kept.open()
+async def _open(kept: Database, *, may_be_new: bool) -> AsyncIterator[None]:
+    await kept.open(may_be_new=may_be_new)
     try:
         yield
     finally:

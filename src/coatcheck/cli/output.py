@@ -31,7 +31,7 @@ from coatcheck.clock import DAY, HOUR, MINUTE
 MANY = 500
 """From so many rows on a progress bar is worth its flicker."""
 
-_IN_ONE_PIECE = ("sid", "event", "seen", "created", "time")  # to be copied, or ugly otherwise
+_IN_ONE_PIECE = ("sid", "kid", "event", "seen", "created", "time")  # to be copied, or ugly otherwise
 _BRIEF = 32
 _UNITS = ((365 * DAY, "year"), (30 * DAY, "month"), (DAY, "day"), (HOUR, "hour"), (MINUTE, "minute"))
 

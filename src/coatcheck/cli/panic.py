@@ -34,7 +34,7 @@ VARIABLES = ("COATCHECK_SECRET", "COATCHECK_SECRET_FILE")
 
 _NEXT = """
 Do this now:
-  1. Restart every server: until then it works with the old secret, which it holds in memory.
+  1. Restart every server: until then it works with the old secret, which it holds in memory, and gives no tokens.
   2. If your servers get COATCHECK_SECRET or COATCHECK_SECRET_FILE, put a new value there before you restart them.
   3. Change the passwords that may be known: coatcheck users passwd NAME.
   4. Look for accounts and administrators that should not be: coatcheck users list, coatcheck audit."""
@@ -75,10 +75,15 @@ def panic(
 
 
 async def _everyone_out(store: str, fresh: str) -> None:
-    """End all sessions. With the new secret, so that an old one in a bad state hinders nothing."""
+    """
+    End all sessions, and declare lost what secrets there were: a server that runs must make no keys with an old one.
+
+    With the new secret, so that an old one in a bad state hinders nothing.
+    """
     quiet()
     async with Coatcheck(store, secret=fresh) as auth:
         await auth.revoke_everyone(reason="panic")
+        await auth.reset_keys()
 
 
 def _place(store: str) -> Place:
@@ -114,7 +119,7 @@ def _replace(path: Path, fresh: str) -> None:
             draft.unlink(missing_ok=True)
         detail = f"the secret file {path} cannot be written ({error.strerror}); everybody's sessions have ended, but "
         raise Mistake(
-            "secret_not_written", f"{detail}the old secret still counts: make it writable and repeat", exit_code=WRONG
+            "secret_not_written", f"{detail}the old secret is still there: make it writable and repeat", exit_code=WRONG
         ) from None
 
 

@@ -27,6 +27,15 @@ class PolicyName(enum.StrEnum):
     STRICT = "strict"
 
 
+class ProxyName(enum.StrEnum):
+    """The proxies whose way to ask is known."""
+
+    NGINX = "nginx"
+    CADDY = "caddy"
+    TRAEFIK = "traefik"
+    ENVOY = "envoy"
+
+
 POLICIES = {PolicyName.EVERYDAY: EVERYDAY, PolicyName.CAREFUL: CAREFUL, PolicyName.STRICT: STRICT}
 
 
@@ -76,6 +85,9 @@ def serve(
             help="An application behind the front door, and whom its tokens are for. Can be repeated.",
         ),
     ] = None,
+    proxy: Annotated[
+        ProxyName, typer.Option("--proxy", help="Which proxy asks at the front door: it decides which headers count.")
+    ] = ProxyName.NGINX,
     policy: Annotated[
         PolicyName, typer.Option("--policy", help="How long sessions live: 30 days, 24 hours or 12 hours at most.")
     ] = PolicyName.EVERYDAY,
@@ -92,6 +104,7 @@ def serve(
         metrics_port=metrics_port,
         front_door=front_door,
         upstreams=tuple(upstream or ()),
+        proxy=proxy.value,
         policy=POLICIES[policy],
     )
     from coatcheck.server import run  # here: no other command needs a web server

@@ -19,13 +19,14 @@ from typing import Annotated
 import typer
 
 from coatcheck.cli import ask
-from coatcheck.cli.mistakes import Mistake
+from coatcheck.cli.mistakes import WRONG, Mistake
 from coatcheck.cli.opened import Where, opened
 from coatcheck.cli.options import DEFAULT_URL, DatabaseUrl, Json, Store, Yes, examples
 from coatcheck.cli.output import Output, iso, shown
 from coatcheck.cli.users import output
 from coatcheck.server import backup as files
-from coatcheck.server.database.base import Event
+from coatcheck.server.database import from_url
+from coatcheck.server.database.base import Database, Event, Portable
 from coatcheck.server.trail import KEPT_S
 
 SWEEP_EXAMPLES = examples("coatcheck sweep", "coatcheck sweep --json")
@@ -58,6 +59,17 @@ async def _sweep(where: Where, out: Output) -> tuple[int, int]:
 # --- backup ---
 
 
+def _portable(database: Database) -> Portable:
+    """Return *database*, if its backups are this command's business."""
+    if isinstance(database, Portable):
+        return database
+    detail = (
+        "--database: PostgreSQL has programs of its own, which take the sessions along: back up with pg_dump; restore "
+        "with pg_restore while all servers are stopped, then run coatcheck panic, which ends what had ended since"
+    )
+    raise Mistake("not_portable", detail, exit_code=WRONG)
+
+
 def backup(
     *,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.", show_default=False)],
@@ -72,6 +84,7 @@ def backup(
     passwords; only you can read it, and it wants to be kept like the database.
     """
     out = output(as_json)
+    _portable(from_url(database))
     made_at, rows = asyncio.run(_backup(Where(store, database), file, force, out))
     out.say(f"{shown(str(file))} holds accounts and audit trail, {rows} rows. Sessions are not in it.")
     out.document({"file": str(file), "rows": rows, "made_at": made_at})
@@ -80,7 +93,7 @@ def backup(
 async def _backup(where: Where, file: Path, force: bool, out: Output) -> tuple[str, int]:
     async with opened(where) as here:
         made_at = iso(here.clock.now())
-        tables = await here.database.export()
+        tables = await _portable(here.database).export()
         with out.progress("Writing", sum(len(table.rows) for table in tables)) as advance:
             return made_at, files.write(file, tables, made_at=made_at, force=force, advance=advance)
 
@@ -110,6 +123,7 @@ def restore(
     """
     out, where = output(as_json), Where(store, database)
     where.check(may_be_new=True)
+    _portable(from_url(database))
     found = files.read(file)
     people = found.count("users")
     ask.confirm(
@@ -128,7 +142,7 @@ async def _restore(where: Where, found: files.Backup, as_it_was: bool, out: Outp
         with out.progress("Restoring", found.rows) as advance:
             # Before, too: should this process die after the replacement, no session outlives its account.
             await here.auth.revoke_everyone(reason="restore")
-            outcome = await here.database.replace(found.tables, as_it_was=as_it_was)
+            outcome = await _portable(here.database).replace(found.tables, as_it_was=as_it_was)
             if outcome is not None:
                 raise Mistake(
                     outcome.value,

@@ -14,22 +14,30 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
 
 from coatcheck.clock import Clock
 from coatcheck.decide import lifetime
 from coatcheck.errors import CoatcheckError, StoreUnavailable
-from coatcheck.fleet.cache import Cache, Entry
+from coatcheck.fleet.barrier import Barrier
+from coatcheck.fleet.cache import Cache, Entry, Fill
+from coatcheck.fleet.feeding import Feeding
+from coatcheck.fleet.hints import Hints
 from coatcheck.fleet.keyring import Keyring
+from coatcheck.fleet.knowledge import Knowledge
+from coatcheck.fleet.lease import Lease
 from coatcheck.fleet.minting import Minting, Verifying
 from coatcheck.fleet.reader import Reader
 from coatcheck.fleet.seen import SeenAt
+from coatcheck.fleet.trust import Trust
 from coatcheck.fleet.unstored import Unstored
 from coatcheck.fleet.upkeep import Upkeep
 from coatcheck.fleet.watch import Watch
 from coatcheck.policy import Policy
 from coatcheck.records import Digest, Ended, Reason, Record, Refused, Session
-from coatcheck.stores.base import EmbeddedStore, Place, Stamp
+from coatcheck.stores.base import EmbeddedStore, FleetStore, Stamp
 
 _TRIES = 8
 _UNKNOWN, _EXPIRED = Refused(Reason.UNKNOWN), Refused(Reason.EXPIRED)
@@ -43,9 +51,16 @@ class Memory:
         seen: Activity on its way to the store.
 
         upkeep: What happens by itself.
+
+        barrier: Waits until a change is in force everywhere.
+
+        warm: Checks answered from memory. asked: those that went to the store, by what came of it. Counted without a
+            lock: with several threads a few may be missing.
+
+        feeding: Tells services without the store what changes.
     """
 
-    def __init__(self, store: EmbeddedStore, clock: Clock, policy: Policy) -> None:
+    def __init__(self, store: EmbeddedStore | FleetStore, clock: Clock, policy: Policy) -> None:
         self._store = store
         self._clock = clock
         self._elapsed = clock.elapsed
@@ -53,9 +68,12 @@ class Memory:
         self._cache = Cache(policy.cached_sessions)
         self._entries = self._cache.entries
         self._unstored = Unstored(store)
-        self._watch = Watch(store, self._cache, self._unstored, clock)
+        self.warm = 0
+        self.asked: Counter[str] = Counter()
+        self._watch = trust_in(store, Knowledge(self._cache, self._unstored, clock), clock)
+        self.feeding = Feeding(store, Hints(self._watch, clock), clock)
 
-    def hold_tokens(self, issuer: str, seals: Sequence[bytes]) -> tuple[Minting, Verifying]:
+    def hold_tokens(self, issuer: str, seals: Mapping[str, bytes]) -> tuple[Minting, Verifying]:
         """From the next :meth:`start` on keep what access tokens need; return what works with it."""
         policy = self._policy
         keyring = Keyring(self._store, seals=seals, alg=policy.signing)
@@ -75,12 +93,18 @@ class Memory:
             answer = found  # it was renewed between the two reads, and lives under another token
         return answer
 
-    def start(self) -> None:
-        """Begin, with nothing in memory. Needs a running event loop and an open store."""
+    async def start(self) -> None:
+        """
+        Begin, with nothing in memory. Needs an open store.
+
+        Raises:
+            StoreUnavailable: It does not answer.
+        """
         self._cache.drop()
         self._unstored.drop()
-        self._watch.start()
-        self._watch.is_sure(self._clock.elapsed())
+        await self._watch.start()
+        self.feeding.start()
+        self.barrier = Barrier(self._store, self._watch.wake)
         self._reader = Reader(self._store, self._cache, self._watch, self._clock, self._entry)
         self.seen = SeenAt(self._store, self._cache)
         self.upkeep = Upkeep(self._store, self.seen, self._clock, interval_s=self._policy.seen_interval_s)
@@ -89,6 +113,13 @@ class Memory:
     def shut(self, fault: CoatcheckError) -> None:
         """From now on raise *fault* at every check."""
         self._watch.stop(fault)
+
+    async def leave(self) -> None:
+        """After :meth:`shut`: end what runs in the background, and write what is still to be written."""
+        await self.feeding.stop()
+        await self.barrier.stop()
+        await self._watch.leave()
+        await self.upkeep.stop()
 
     def recall(self, digest: Digest, touch: bool = True) -> Session | Refused | None:
         """Answer from memory; None when only the store can tell."""
@@ -104,9 +135,11 @@ class Memory:
         if now >= entry.ends_at:
             return _EXPIRED
         if now <= session.seen_at:
+            self.warm += 1
             return session
         if now >= session.seen_at + entry.idle_s:
             return None
+        self.warm += 1
         return self.seen.touch(entry, now) if touch else session
 
     async def ask(self, digest: Digest, touch: bool) -> Session | Refused:
@@ -116,9 +149,14 @@ class Memory:
         Raises:
             StoreUnavailable: It does not answer.
         """
+        answer = await self._ask(digest, touch)
+        self.asked["accepted" if isinstance(answer, Session) else answer.reason.value] += 1
+        return answer
+
+    async def _ask(self, digest: Digest, touch: bool) -> Session | Refused:
         found = await self._reader.read(digest)
         if found is None:
-            return self._ask_unstored(digest, touch)
+            return await self._ask_unstored(digest, touch)
         if isinstance(found, Ended):
             return Refused(found.reason)
         now, session = self._clock.now(), found.session
@@ -127,27 +165,35 @@ class Memory:
             return Refused(reason)
         return self.seen.touch(found, now) if touch and now > session.seen_at else session
 
+    @property
+    def lapses(self) -> int:
+        """How often the lease had run out when memory was asked; always 0 on an embedded store."""
+        return self._watch.lapses
+
+    def __len__(self) -> int:
+        return len(self._cache)
+
     def why_over(self, session: Session) -> Reason | None:
         """Return why *session*, just read from the store, is over; None while it lives."""
         return lifetime.judge(self.seen.overlay(session), now=self._clock.now(), policy=self._policy)
 
     # --- started sessions that are not stored yet ---
 
-    def add_unstored(self, record: Record) -> None:
+    async def add_unstored(self, record: Record) -> None:
         """Hold a started session until its first write."""
-        self._be_sure()
+        await self._be_sure()
         self._unstored.add(record, self._watch.place())
 
-    def find_unstored(self, sid: str) -> Record | None:
+    async def find_unstored(self, sid: str) -> Record | None:
         """Return the started session *sid*, if it is here and not in the store."""
         if len(self._unstored):
-            self._be_sure()
+            await self._be_sure()
         return self._unstored.get(sid)
 
     async def store_unstored(self, key: str | Digest, stamp: Stamp) -> None:
         """Before a write to the session with this ``sid`` or digest: put it into the store, if it is here and lives."""
         if len(self._unstored):
-            self._be_sure()
+            await self._be_sure()
             sid = self._unstored.sid_of(key) if isinstance(key, bytes) else key
             if sid is not None:
                 record = self._unstored.get(sid)
@@ -158,33 +204,35 @@ class Memory:
         """Forget the started session *sid*; if it is on its way into the store, wait until it has arrived."""
         await self._unstored.discard(sid)
 
-    def _be_sure(self) -> None:
+    async def _be_sure(self) -> None:
+        await self._watch.be_sure()
         if not self._watch.is_sure(self._clock.elapsed()):
             raise StoreUnavailable("the change log cannot be read now")
 
     # --- sessions that are being written ---
 
-    def place(self) -> Place:
-        """Return where in the log memory stands, to be given to :meth:`keep_written`."""
-        return self._watch.place()
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Fill]:
+        """While a new session is written: a fill like any other, to be given to :meth:`keep_written`."""
+        fill = self._cache.begin()
+        fill.dropped = not self._watch.is_sure(self._clock.elapsed())
+        try:
+            yield fill
+        finally:
+            self._cache.end(fill)
 
-    def keep_written(self, record: Record, place: Place) -> None:
+    def keep_written(self, record: Record, fill: Fill) -> None:
         """
         Keep a new session that was just written, so that its first check is warm.
 
-        Args:
-            place: From before the write. If memory stands elsewhere now, a change may have named the session, and it is
-                not kept. A change that is still to be applied will find it here. (The pulse would not do in its place:
-                the log may be read, and hold a change, before that change's pulse.)
+        Not if a change that names it was applied since the writing began. One that is still to be applied will find it
+        here.
         """
-        entry = self._entry(record.session)
-        with self._cache.lock:
-            if place == self._watch.place():
-                self._cache.put(record.digest, entry)
+        self._cache.keep(fill, record.digest, self._entry(record.session))
 
-    def _ask_unstored(self, digest: Digest, touch: bool) -> Session | Refused:
+    async def _ask_unstored(self, digest: Digest, touch: bool) -> Session | Refused:
         if len(self._unstored):
-            self._be_sure()
+            await self._be_sure()
         sid = self._unstored.sid_of(digest)
         record = None if sid is None else self._unstored.get(sid)
         if record is None:
@@ -202,3 +250,10 @@ class Memory:
             idle_s=lifetime.idle_s(session, self._policy),
             reread_at=self._clock.elapsed() + self._policy.reread_s,
         )
+
+
+def trust_in(store: EmbeddedStore | FleetStore, knowledge: Knowledge, clock: Clock) -> Trust:
+    """Return what keeps *knowledge* as true as *store*."""
+    if store.is_embedded:
+        return Watch(store, knowledge, clock)
+    return Lease(store, knowledge, clock)

@@ -4,23 +4,29 @@ Cold reads: ask the store, and keep what it says. Floor 3; may import: floors 0 
 Rules of this module:
 
 1. A fill begins after memory was found sure; what is read otherwise is answered once and not kept.
-2. Reads under way are bounded in number, and checks of one token share one.
+2. Reads under way are bounded in number, those that wait for their turn too, and checks of one token share one.
 3. A check rides only on a read that began sure and ended unmarked; else it reads for itself. A read that began before
    the check could otherwise show it a session that was revoked in between.
+4. Behind a network the store's answer counts only under a live lease of the same epoch, looked at after the answer: a
+   primary that was deposed still answers, but gives no leases.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable
 
 from coatcheck.clock import Clock
+from coatcheck.errors import StoreUnavailable
 from coatcheck.fleet.cache import Cache, Entry, Fill
-from coatcheck.fleet.watch import Watch
+from coatcheck.fleet.trust import Trust
 from coatcheck.records import Digest, Ended, Record, Session
 from coatcheck.stores.base import Store
 
 MOST_READS = 64
+MOST_WAITING = 2_000
+_TRIES = 4
 
 Found = Entry | Ended | None
 _Riders = asyncio.Future[tuple[bool, Found]]
@@ -35,7 +41,7 @@ class Reader:
     """
 
     def __init__(
-        self, store: Store, cache: Cache, watch: Watch, clock: Clock, make_entry: Callable[[Session], Entry]
+        self, store: Store, cache: Cache, watch: Trust, clock: Clock, make_entry: Callable[[Session], Entry]
     ) -> None:
         self._store = store
         self._cache = cache
@@ -43,6 +49,7 @@ class Reader:
         self._clock = clock
         self._make_entry = make_entry
         self._slots = asyncio.Semaphore(MOST_READS)
+        self._waiting = 0
         self._under_way: dict[Digest, _Riders] = {}
 
     async def read(self, digest: Digest) -> Found:
@@ -64,15 +71,26 @@ class Reader:
 
     async def read_sid(self, sid: str) -> Record | None:
         """Return what the store has of the session *sid*. Not kept: :meth:`read` its digest for that."""
-        async with self._slots:
+        async with self._turn():
             return await self._store.load_sid(sid)
+
+    @contextlib.asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        if self._waiting >= MOST_WAITING:
+            raise StoreUnavailable("too many checks wait for the store")
+        self._waiting += 1
+        try:
+            async with self._slots:
+                yield
+        finally:
+            self._waiting -= 1
 
     async def _lead(self, digest: Digest) -> Found:
         riders: _Riders = asyncio.get_running_loop().create_future()
         self._under_way[digest] = riders
         outcome: tuple[bool, Found] = (False, None)
         try:
-            async with self._slots:
+            async with self._turn():
                 outcome = await self._read(digest)
         finally:
             # Also when we fail or are cancelled: the riders then read for themselves.
@@ -81,6 +99,14 @@ class Reader:
         return outcome[1]
 
     async def _read(self, digest: Digest) -> tuple[bool, Found]:
+        for _ in range(_TRIES):
+            before = await self._watch.be_sure()
+            outcome = await self._ask(digest)
+            if self._watch.holds(before):
+                return outcome
+        raise StoreUnavailable("the store answers too slowly for a lease to hold")
+
+    async def _ask(self, digest: Digest) -> tuple[bool, Found]:
         sure = self._watch.is_sure(self._clock.elapsed())
         fill = self._cache.begin()
         try:

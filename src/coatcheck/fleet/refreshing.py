@@ -7,6 +7,8 @@ Rules of this module:
 2. The access token is minted before the family is rotated: a store that fails in the middle leaves the presented token
    usable, and one that has rotated without being able to say so gives the same successor within the grace.
 3. Of many that present the same token at once, one rotates and all get the same successor.
+4. Activity is noted here, and not where an access token is verified. So one that comes from here lives for half of the
+   idle time at most: a client that refreshes when its token has ended is not idle by then.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from coatcheck.clock import Clock
+from coatcheck.decide import lifetime
 from coatcheck.decide.refresh import Verdict, judge
 from coatcheck.fleet.minting import Minting
 from coatcheck.records import Family, Reason, Refused, Session, TokenPair
@@ -61,7 +64,9 @@ class Refreshing:
         self._ask = ask
         self._end = end
 
-    async def issue(self, session: Session, *, client_id: str, audience: Sequence[str]) -> TokenPair | Refused:
+    async def issue(
+        self, session: Session, *, client_id: str, audience: Sequence[str], owns_session: bool
+    ) -> TokenPair | Refused:
         """Begin a family for *session* and *client_id*."""
         minted = await self.mint(session.sid, session.version, audience, client_id)
         if isinstance(minted, Refused):
@@ -77,9 +82,11 @@ class Refreshing:
             key_id=key_id,
             rotated_at=self._clock.now(),
             expires_at=session.expires_at,
+            owns_session=owns_session,
         )
         if not await self._store.add_family(family):
-            return Refused(Reason.REVOKED)
+            # Its session has ended; or else the secret was declared lost meanwhile, which is no fault of the session.
+            return Refused(Reason.UNSURE if await self._store.is_lost(key_id) else Reason.REVOKED)
         return self._pair(minted, refresh_token.make(key, family.id, 1, family.nonce))
 
     async def sid_of(self, token: str, *, client_id: str) -> str | Refused:
@@ -150,7 +157,8 @@ class Refreshing:
                 return session
             if version is not None and session.version != version:
                 return Refused(Reason.RENEWED)
-            minted = self._minting.mint(session, audience, lifetime_s=None, client_id=client_id)
+            lifetime_s = max(1, lifetime.idle_s(session, self._minting.policy) // 2)
+            minted = self._minting.mint(session, audience, lifetime_s=lifetime_s, client_id=client_id)
             if not isinstance(minted, Refused) or minted.reason is not Reason.UNSURE:
                 break  # unsure: it was changed while it was read, so it is read again
         return minted

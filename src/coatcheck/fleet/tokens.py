@@ -42,13 +42,14 @@ class Tokens:
         Make the keys that are missing.
 
         Raises:
-            ConfigError: The secret opens none of those that are there.
+            ConfigError: The secret opens none of those that are there, or was declared lost.
         """
         await self.keyring.check()
         loop = asyncio.get_running_loop()
         # Somebody ended everyone's sessions, and the keys with them, who makes no keys. Called from any thread.
         self.minting.on_no_key = functools.partial(loop.call_soon_threadsafe, self._mend)
         await self.upkeep()
+        await self.keyring.admit()
 
     def _mend(self) -> None:
         if self._mending is None or self._mending.done():
@@ -57,6 +58,8 @@ class Tokens:
     async def _upkeep_quietly(self) -> None:
         try:
             await self.upkeep()
+            # Another process may have made a key, which this one cannot open.
+            await self.keyring.tell_if_lost(self._clock.now())
         except CoatcheckError as error:
             log.warning("no key can sign, and none can be made now", extra={"code": error.code})
 

@@ -34,6 +34,7 @@ PROBLEMS = {
     Outcome.WRONG_CODE: problems.WRONG_CODE,
     Outcome.SET_UP_ALREADY: problems.SET_UP_ALREADY,
     Outcome.CHANGED_MEANWHILE: problems.CHANGED_MEANWHILE,
+    Outcome.AUDIENCE_TAKEN: problems.AUDIENCE_TAKEN,
 }
 
 
@@ -151,9 +152,11 @@ class Accounts:
         return changed.user
 
     async def do_duty(self, duty: Duty) -> None:
-        """Bring the sessions of an account in line with it."""
+        """Bring the sessions of an account, or of a client, in line with it."""
         if not await self._database.is_due(duty.number):
             return  # somebody else has done it; once more, it would end what began since
+        if duty.client is not None:
+            await self._auth.revoke_client(duty.client, reason="client disabled")
         if duty.user is None:
             await self._auth.revoke_everyone(reason="accounts replaced")
         elif duty.ends:

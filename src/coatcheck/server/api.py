@@ -22,7 +22,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from coatcheck import Refused, Session
-from coatcheck.server import endpoint, openapi, problems
+from coatcheck.server import endpoint, feed, openapi, problems
 from coatcheck.server.carry import cookies_of
 from coatcheck.server.database.base import Event, User
 from coatcheck.server.endpoint import Answer, Call, Endpoint, Query, problem_response
@@ -48,7 +48,7 @@ from coatcheck.server.shapes import (
 )
 from coatcheck.server.site import Site
 
-PREFIXES = ("/api/",)
+PREFIXES = ("/api/", feed.PATH)
 
 
 def _session(call: Call, session: Session, current: str | None) -> SessionOut:
@@ -86,15 +86,15 @@ async def _sign_in_for_tokens(call: Call) -> Answer | Problem:
     body: SignIn = call.body
     if call.is_from_page:
         return problems.NOT_FOR_PAGES
-    client = await call.site.clients.authenticated(body.client_id or "", None)
-    if client is None or not client.may_sign_in:
+    client = await call.site.clients.signs_in(body.client_id or "")
+    if client is None:
         return problems.WRONG_CLIENT
     entered = await call.site.desk.sign_in(body.username, body.password, call.visitor)
     if isinstance(entered, Problem):
         return entered
-    pair = await call.site.auth.issue_refresh(entered.signed_in.session, client_id=client.id, audience=client.audiences)
-    if isinstance(pair, Refused):
-        return problems.ENDED_MEANWHILE
+    pair = await call.site.clients.begin(client, entered.signed_in.session)
+    if isinstance(pair, Problem):
+        return pair
     return Answer(
         body=TokenPairOut(
             access_token=pair.access_token,
@@ -112,11 +112,10 @@ async def token(call: Call) -> Answer | Problem:
     client = await call.site.clients.browser_client(audience)
     if client is None:
         return problems.WRONG_AUDIENCE
-    minted = await call.site.auth.fresh_token(session, audience=audience, client_id=client.id)
+    minted = await call.site.access_token(session, audience=(audience,), client_id=client.id)
     if isinstance(minted, Refused):
         return problems.UNAVAILABLE if minted.reason == "unsure" else problems.NOT_SIGNED_IN
-    lifetime_s = call.site.auth.policy.access_s
-    return Answer(body=TokenOut(access_token=minted, expires_in=lifetime_s))
+    return Answer(body=TokenOut(access_token=minted[0], expires_in=minted[1]))
 
 
 async def this_session(call: Call) -> Answer | Problem:
@@ -428,6 +427,7 @@ ENDPOINTS = (
         ),
         who="admin",
     ),
+    *feed.ENDPOINTS,
 )
 
 

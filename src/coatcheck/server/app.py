@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from coatcheck import CoatcheckError
 from coatcheck.asgi import SessionMiddleware
-from coatcheck.server import api, oauth, pages
+from coatcheck.server import api, feed, oauth, pages
 from coatcheck.server.door import Bodies, Hall
 from coatcheck.server.metrics import Metrics
 from coatcheck.server.site import Site
@@ -26,7 +26,7 @@ from coatcheck.server.site import Site
 log = logging.getLogger("coatcheck.server")
 
 # Without a session, or with one that must not count as activity.
-EXCLUDED = ("/static/", "/live/", "/.well-known/")
+EXCLUDED = ("/static/", "/live/", "/.well-known/", feed.PATH)
 
 
 def build_app(
@@ -64,8 +64,12 @@ def _errors(site: Site) -> Callable[[Request, Exception], Awaitable[Response]]:
         elif isinstance(error, CoatcheckError):
             status = error.http_status
             log.warning("a request failed", extra={"code": error.code})
-        answer = api.error if request.url.path.startswith(api.PREFIXES) else pages.error(site)
-        return await answer(request, status, getattr(error, "headers", None))
+        path, headers = request.url.path, getattr(error, "headers", None)
+        if path.startswith(api.PREFIXES):
+            return await api.error(request, status, headers)
+        if path.startswith(oauth.PREFIXES):
+            return await oauth.error(request, status, headers)
+        return await pages.error(site)(request, status, headers)
 
     return on_error
 

@@ -7,9 +7,10 @@ token of the answer.
 Rules of this module:
 
 1. A listener of its own, for proxies only. The public application answers 404 here.
-2. CSRF and the Origin of WebSocket handshakes are judged here, since the proxy's own request is always a GET. What is
-   not said counts as unsafe, and so does what is said twice and differently.
-3. Origins are configured. A header chooses among the configured upstreams and adds none.
+2. CSRF and the Origin of WebSocket handshakes are judged here, by what the proxy says of the visitor's request; its own
+   is usually a GET. What is not said, or said twice, counts as unsafe.
+3. Which header says it is configured (:mod:`.dialects`): a visitor may have sent the others. Origins are configured
+   too; a header chooses among the configured upstreams and adds none.
 4. Identity travels in the token only: for one audience, for 60 s, kept by nobody.
 """
 
@@ -32,6 +33,7 @@ from coatcheck.decide import csrf
 from coatcheck.http import cookie
 from coatcheck.http.headers import safe_next
 from coatcheck.policy import LOOPBACK
+from coatcheck.server.dialects import DIALECTS, Asked, Dialect
 from coatcheck.server.site import Site
 
 log = logging.getLogger("coatcheck.server")
@@ -39,8 +41,7 @@ log = logging.getLogger("coatcheck.server")
 PATH = "/forward-auth"
 LIFETIME_S = 60
 RETRY_AFTER_S = 5
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-_ONCE = ("x-original-uri", "x-forwarded-uri", "origin", "sec-fetch-site", "content-type")
+_ONCE = ("origin", "sec-fetch-site", "sec-fetch-mode", "content-type")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class Upstream:
         return cls(audience, origins[0] if https else origins[-1], Policy(origins=origins))
 
 
-def build_front_door(site: Site, *, audiences: Mapping[str, str], sign_in_url: str) -> ASGIApp:
+def build_front_door(site: Site, *, audiences: Mapping[str, str], sign_in_url: str, proxy: str = "nginx") -> ASGIApp:
     """
     Return the application of the proxies' listener.
 
@@ -79,12 +80,17 @@ def build_front_door(site: Site, *, audiences: Mapping[str, str], sign_in_url: s
 
         sign_in_url: Where visitors without a session are sent.
 
+        proxy: Which one asks, of :data:`.dialects.DIALECTS`.
+
     Raises:
         ConfigError: A host is not one.
     """
     https = sign_in_url.startswith("https://")
     upstreams = {host: Upstream.at(host, audience, https=https) for host, audience in audiences.items()}
-    app = Starlette(routes=[Route(PATH, FrontDoor(site.auth, upstreams, sign_in_url))])
+    dialect = DIALECTS[proxy]
+    door = FrontDoor(site.auth, upstreams, sign_in_url, dialect)
+    paths = [PATH] if dialect.uri is not None else [PATH, PATH + "/{rest:path}"]
+    app = Starlette(routes=[Route(path, door) for path in paths])
     app.router.redirect_slashes = False
     return app
 
@@ -96,8 +102,9 @@ class FrontDoor:
     Any method will do: some proxies ask with the visitor's own.
     """
 
-    def __init__(self, auth: Coatcheck, upstreams: Mapping[str, Upstream], sign_in_url: str) -> None:
+    def __init__(self, auth: Coatcheck, upstreams: Mapping[str, Upstream], sign_in_url: str, dialect: Dialect) -> None:
         self._auth = auth
+        self._dialect = dialect
         self._upstreams = upstreams
         self._sign_in_url = sign_in_url
         self._sign_in_origin = "{0.scheme}://{0.netloc}".format(urlsplit(sign_in_url))
@@ -110,11 +117,11 @@ class FrontDoor:
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
-        headers = request.headers
-        upstream = self._upstreams.get(_one(headers, "x-original-host", "x-forwarded-host").lower())
+        headers, asked = request.headers, self._dialect.read(request, path=PATH)
+        upstream = self._upstreams.get(asked.host)
         if upstream is None:
             return _refuse("This door leads to no such host.", "host")
-        if not self._may_send(upstream, request):
+        if not _may_send(upstream, asked, headers):
             return _refuse("This request did not come from a page of this site.", "cross-site")
         try:
             token = await self._token(headers, upstream)
@@ -125,24 +132,7 @@ class FrontDoor:
         if token is not None and token.reason is Reason.UNSURE:
             log.warning("the store does not answer; a request at the front door gets 503")
             return PlainTextResponse("Please try again in a moment.\n", 503, {"retry-after": str(RETRY_AFTER_S)})
-        return self._send_to_sign_in(headers, upstream)
-
-    @staticmethod
-    def _may_send(upstream: Upstream, request: Request) -> bool:
-        headers = request.headers
-        if any(len(headers.getlist(name)) > 1 for name in _ONCE):
-            return False  # no browser and no proxy sends one of these twice
-        verdict = csrf.judge(
-            upstream.policy,
-            method=_method(request),
-            path=_one(headers, "x-original-uri", "x-forwarded-uri"),
-            sec_fetch_site=headers.get("sec-fetch-site"),
-            origin=headers.get("origin"),
-            content_type=headers.get("content-type"),
-            websocket=_is_handshake(headers),
-        )
-        # Where only a form's token could tell, the answer is no: the forms are the upstream's, and so are their tokens.
-        return verdict is csrf.Verdict.PASS
+        return self._send_to_sign_in(asked, upstream)
 
     async def _token(self, headers: Headers, upstream: Upstream) -> str | Refused | None:
         """Return a token for *upstream*, or why there is none; None for an anonymous visitor."""
@@ -165,8 +155,8 @@ class FrontDoor:
             return None  # a cart, not a person
         return self._auth.access_token(session, audience=upstream.audience, lifetime_s=LIFETIME_S)
 
-    def _send_to_sign_in(self, headers: Headers, upstream: Upstream) -> Response:
-        after = safe_next(_one(headers, "x-original-uri", "x-forwarded-uri"))
+    def _send_to_sign_in(self, asked: Asked, upstream: Upstream) -> Response:
+        after = safe_next(asked.uri)
         if upstream.origin != self._sign_in_origin:
             after = upstream.origin + after
         where = f"{self._sign_in_url}?next={quote(after, safe='/')}"
@@ -180,24 +170,30 @@ def _refuse(text: str, why: str) -> Response:
     return PlainTextResponse(text + "\n", 403)
 
 
-def _one(headers: Headers, *names: str) -> str:
-    """Return what all of *names* that are there say; nothing when two say different things."""
-    said = {value for name in names for value in headers.getlist(name)}
-    return said.pop() if len(said) == 1 else ""
-
-
-def _method(request: Request) -> str:
-    """Return the visitor's method; when nobody says it, or two say different things, the one that is judged hardest."""
-    method = _one(request.headers, "x-original-method", "x-forwarded-method")
-    is_contradicted = request.method not in _SAFE and request.method != method
-    return "POST" if not method or is_contradicted else method
+def _may_send(upstream: Upstream, asked: Asked, headers: Headers) -> bool:
+    if any(len(headers.getlist(name)) > 1 for name in _ONCE):
+        return False  # no browser sends one of these twice
+    verdict = csrf.judge(
+        upstream.policy,
+        method=asked.method,
+        path=asked.uri,
+        sec_fetch_site=headers.get("sec-fetch-site"),
+        origin=headers.get("origin"),
+        content_type=headers.get("content-type"),
+        websocket=_is_handshake(headers),
+    )
+    # Where only a form's token could tell, the answer is no: the forms are the upstream's, and so are their tokens.
+    return verdict is csrf.Verdict.PASS
 
 
 def _is_handshake(headers: Headers) -> bool:
-    # The second and third are for proxies that were not told to say the first.
+    mode = headers.get("sec-fetch-mode")
+    # Whatever is upgraded to, and whoever says so: proxies differ in what they pass on. The last is for one that passes
+    # on none of it: each handshake has an Origin, and hardly another GET has one in a browser without Fetch Metadata.
     return bool(
         headers.get("x-original-upgrade")
+        or headers.get("upgrade")
         or "sec-websocket-key" in headers
-        or headers.get("sec-fetch-mode") == "websocket"
-        or headers.get("upgrade", "").lower() == "websocket"
+        or mode == "websocket"
+        or (mode is None and "origin" in headers)
     )

@@ -13,12 +13,10 @@ Rules of this module:
 
 from __future__ import annotations
 
-import base64
-import binascii
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
-from urllib.parse import parse_qsl, unquote_plus
+from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.requests import Request
@@ -26,14 +24,17 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from coatcheck import Claims, Reason, Refused, TokenPair
+from coatcheck.server import basic
 from coatcheck.server.clients import Clients
 from coatcheck.server.database.base import Client, Event
 from coatcheck.server.site import OAUTH_PATHS, Site
+from coatcheck.tokens.keys import JWKS_CACHE_S
 
 log = logging.getLogger("coatcheck.server")
 
 TOKEN, REVOKE, INTROSPECT = OAUTH_PATHS
-JWKS_MAX_AGE_S = 300
+PREFIXES = ("/oauth/", "/.well-known/")
+RETRY_AFTER_S = 5
 _MOST_FIELDS = 50
 
 Fields = Mapping[str, list[str]]
@@ -70,10 +71,10 @@ class OAuth:
 
     async def jwks(self, request: Request) -> Response:
         """Return the public keys (RFC 7517)."""
-        response = _json(self._auth.jwks(), media_type="application/jwk-set+json")
-        # Agrees with the schedule of the keys: a new one is published long before it signs.
-        response.headers["cache-control"] = f"public, max-age={JWKS_MAX_AGE_S}"
-        return response
+        # Agrees with the schedule of the keys: a new one is published for longer than this before it signs.
+        headers = {"cache-control": f"public, max-age={JWKS_CACHE_S}"}
+        body = msgspec.json.encode(self._auth.jwks())
+        return Response(body, 200, headers, media_type="application/jwk-set+json")
 
     async def metadata(self, request: Request) -> Response:
         """Say what there is, and where (RFC 8414)."""
@@ -106,16 +107,20 @@ class OAuth:
                 log.info("OAuth request refused", extra={"error": wrong.error, "path": request.url.path})
                 response = _json({"error": wrong.error, "error_description": wrong.about}, wrong.status)
                 if wrong.status == 401:
-                    response.headers["www-authenticate"] = 'Basic realm="coatcheck"'
+                    response.headers.update(basic.CHALLENGE)
+                elif wrong.status == 503:
+                    response.headers["retry-after"] = str(RETRY_AFTER_S)
                 return response
 
         return endpoint
 
     async def _client(self, request: Request, fields: Fields) -> Client:
-        ident, secret = _basic(request.headers.getlist("authorization")) or (
-            _one(fields, "client_id"),
-            _one(fields, "client_secret"),
-        )
+        basic = _basic(request.headers.getlist("authorization"))
+        ident, secret = _one(fields, "client_id"), _one(fields, "client_secret")
+        if basic is not None:
+            if secret is not None or ident not in (None, basic[0]):
+                raise _Wrong("invalid_request", "Give the client's credentials once: as Basic, or in the body.")
+            ident, secret = basic
         client = await self._clients.authenticated(ident, secret) if ident else None
         if client is None:
             raise _Wrong("invalid_client", "Unknown client, wrong secret, or disabled.", 401)
@@ -154,14 +159,14 @@ class OAuth:
         if client.secret is None:
             raise _Wrong("unauthorized_client", "A client without a secret cannot act for itself.")
         audience = _audiences(fields, client) or client.audiences
-        lifetime_s = self._auth.policy.access_s
-        session = await self._clients.own_session(client, now=self._site.clock.now(), for_s=lifetime_s)
+        for_s = self._auth.policy.access_s
+        session = await self._clients.own_session(client, now=self._site.clock.now(), for_s=for_s)
         if isinstance(session, Refused):
             raise _Wrong("invalid_client", "Unknown client, wrong secret, or disabled.", 401)
-        token = await self._auth.fresh_token(session, audience=audience, client_id=client.id)
-        if isinstance(token, Refused):
+        minted = await self._site.access_token(session, audience=audience, client_id=client.id)
+        if isinstance(minted, Refused):
             raise _Wrong("temporarily_unavailable", "Please try again in a moment.", 503)
-        return _json({"access_token": token, "token_type": "Bearer", "expires_in": lifetime_s})
+        return _json({"access_token": minted[0], "token_type": "Bearer", "expires_in": minted[1]})
 
     async def revoke(self, client: Client, fields: Fields, request: Request) -> Response:
         """End what a token belongs to, if it is this client's (RFC 7009). Anything else: 200, and nothing happens."""
@@ -182,7 +187,9 @@ class OAuth:
         if token is None:
             raise _Wrong("invalid_request", "token is missing.")
         claims = self._own(token, client)
-        return _json({"active": False} if claims is None else {"active": True, "token_type": "Bearer", **claims.all})
+        # Last, so that no claim of a session is taken for these.
+        ours = {"active": True, "token_type": "Bearer"}
+        return _json({"active": False} if claims is None else {**claims.all, **ours})
 
     def _own(self, token: str, client: Client) -> Claims | None:
         """Return what *token* says, if it counts for one of the audiences of *client*."""
@@ -193,6 +200,16 @@ class OAuth:
             if claims.reason is Reason.UNSURE:
                 raise _Wrong("temporarily_unavailable", "Please try again in a moment.", 503)
         return None
+
+
+async def error(request: Request, status: int, headers: Mapping[str, str] | None) -> Response:
+    """Return the answer to a request that no handler has answered: for programs, so it is JSON here too."""
+    known = {500: "server_error", 503: "temporarily_unavailable"}
+    response = _json({"error": known.get(status, "invalid_request")}, status)
+    response.headers.update(headers or {})
+    if status == 503:
+        response.headers["retry-after"] = str(RETRY_AFTER_S)
+    return response
 
 
 def token_answer(pair: TokenPair) -> dict[str, Any]:
@@ -239,20 +256,12 @@ def _audiences(fields: Fields, client: Client) -> tuple[str, ...]:
 
 def _basic(fields: list[str]) -> tuple[str, str] | None:
     """Return id and secret from an ``Authorization: Basic`` field (RFC 6749, section 2.3.1)."""
-    if not fields:
-        return None
-    scheme, _, text = fields[0].partition(" ")
-    if scheme.lower() != "basic" or len(fields) > 1:
-        raise _Wrong("invalid_client", "Give the client's credentials once, as Basic.", 401)
     try:
-        ident, colon, secret = base64.b64decode(text.strip(), validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError, ValueError):
-        colon = ""
-    if not colon:
-        raise _Wrong("invalid_client", "The credentials cannot be read.", 401)
-    return unquote_plus(ident), unquote_plus(secret)
+        return basic.credentials(fields)
+    except ValueError as wrong:
+        raise _Wrong("invalid_client", str(wrong), 401) from None
 
 
-def _json(body: object, status: int = 200, *, media_type: str = "application/json") -> Response:
+def _json(body: object, status: int = 200) -> Response:
     headers = {"cache-control": "no-store", "pragma": "no-cache"}
-    return Response(msgspec.json.encode(body), status, headers, media_type=media_type)
+    return Response(msgspec.json.encode(body), status, headers, media_type="application/json")

@@ -19,6 +19,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Literal
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -57,11 +58,17 @@ async def _serve(
     settings: Settings, listening: socket.socket, metrics_at: socket.socket | None, door_at: socket.socket | None
 ) -> int:
     origins = settings.origins(listening.getsockname()[1])
-    auth = Coatcheck(settings.store, policy=policy_for(settings.policy, origins), issuer=origins[0])
-    site = Site(auth, database.from_url(settings.database))
     metrics = Metrics()
+    auth = Coatcheck(
+        settings.store,
+        policy=policy_for(settings.policy, origins),
+        issuer=origins[0],
+        on_store_call=None if metrics_at is None else metrics.store_called,
+    )
+    site = Site(auth, database.from_url(settings.database))
     # Opened here and not by the application: what is wrong is then one line at the terminal, before anybody is served.
     async with site.lifespan():
+        metrics.follow(auth)
         app = build_app(
             site,
             https=origins[0].startswith("https://"),
@@ -71,17 +78,24 @@ async def _serve(
         )
         config = _config(app)
         with _certificate(settings, config, site.clock.now()):
-            server = uvicorn.Server(config)
+            server = _Main(config, site)
             await _introduce(site, origins[0], metrics_at, door_at)
-            door = build_front_door(site, audiences=audiences(settings.upstreams), sign_in_url=f"{origins[0]}/sign-in")
-            async with _beside(_config(metrics.app()), metrics_at), _beside(_config(door), door_at):
+            door = build_front_door(
+                site,
+                audiences=audiences(settings.upstreams),
+                sign_in_url=f"{origins[0]}/sign-in",
+                proxy=settings.proxy,
+            )
+            # A proxy may ask with the Upgrade of a handshake: a question like any other, and not ours to upgrade.
+            async with _beside(_config(metrics.app()), metrics_at), _beside(_config(door, ws="none"), door_at):
                 await server.serve(sockets=[listening])
     return 0 if server.started else 1
 
 
-def _config(app: ASGIApp) -> uvicorn.Config:
+def _config(app: ASGIApp, *, ws: Literal["auto", "none"] = "auto") -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        ws=ws,
         lifespan="off",
         log_level="warning",
         # Whoever wants the client's address from a proxy names the proxy: --trusted-proxy.
@@ -89,6 +103,18 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         server_header=False,
         timeout_graceful_shutdown=GRACE_S,
     )
+
+
+class _Main(uvicorn.Server):
+    """The server itself. When it is to end it first gives the answers that it holds back."""
+
+    def __init__(self, config: uvicorn.Config, site: Site) -> None:
+        super().__init__(config)
+        self._site = site
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._site.auth.feed.stop()
+        await super().shutdown(sockets)
 
 
 class _Side(uvicorn.Server):
@@ -180,7 +206,7 @@ def listen(host: str, port: int, setting: str, *, before: str = "") -> socket.so
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        listening = socket.create_server((host, port), family=family, backlog=2048)
     except socket.gaierror:
         raise ConfigError("--host", f"{host!a} is not an address of this machine", "write 127.0.0.1") from None
     except OSError as error:
@@ -189,3 +215,7 @@ def listen(host: str, port: int, setting: str, *, before: str = "") -> socket.so
             raise ConfigError(setting, f"port {port} is in use", remedy) from None
         said = os.strerror(error.errno or 0)
         raise ConfigError(setting, f"cannot listen on {host}, port {port} ({said})", "choose another") from None
+    # Handed on to each connection. asyncio sees to it only for sockets that say that they are TCP, which this one does
+    # not; without it the body of an answer waits for the other side's delayed word that it has the head: 40 ms.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening

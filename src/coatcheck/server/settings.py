@@ -1,5 +1,5 @@
 """
-How the server is run. Floor 6; may import: floor 0 and http.
+How the server is run. Floor 6; may import: floor 0, http, and its neighbour dialects.
 
 Frozen, keyword-only, checked when built: what would fail later is refused here, with the name of the option.
 """
@@ -7,12 +7,13 @@ Frozen, keyword-only, checked when built: what would fail later is refused here,
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from coatcheck import arguments
 from coatcheck.errors import ConfigError, InvalidInput
 from coatcheck.http.headers import networks
 from coatcheck.policy import EVERYDAY, LOOPBACK, Policy, check_origin
+from coatcheck.server.dialects import DIALECTS
 
 LOOPBACK_HOSTS = {"localhost": "127.0.0.1", "127.0.0.1": "127.0.0.1", "::1": "::1"}
 
@@ -46,19 +47,23 @@ class Settings:
         upstreams: ``HOST=AUDIENCE`` for each application behind the front door: the host as browsers ask for it, and
             whom its access tokens are for.
 
+        proxy: Which proxy asks at the front door: ``nginx``, ``caddy``, ``traefik`` or ``envoy``. It decides which
+            headers are read: those of another are the visitor's, who could say by them that a POST is a GET.
+
         policy: Lifetimes and limits of sessions.
     """
 
     host: str = "localhost"
     port: int = 8000
-    store: str = "sqlite:///coatcheck.db"
-    database: str = "sqlite:///coatcheck.db"
+    store: str = field(default="sqlite:///coatcheck.db", repr=False)  # either may hold a password
+    database: str = field(default="sqlite:///coatcheck.db", repr=False)
     public_url: str | None = None
     trusted_proxies: tuple[str, ...] = ()
     tls_self_signed: bool = False
     metrics_port: int | None = None
     front_door: str | None = None
     upstreams: tuple[str, ...] = ()
+    proxy: str = "nginx"
     policy: Policy = EVERYDAY
 
     def __post_init__(self) -> None:
@@ -83,6 +88,8 @@ class Settings:
             missing = "--front-door" if self.front_door is None else "--upstream"
             remedy = "give both: --front-door 127.0.0.1:8001 --upstream app.example.com=app"
             raise ConfigError(missing, "is missing", remedy)
+        if self.proxy not in DIALECTS:
+            raise ConfigError("--proxy", f"{self.proxy[:80]!a} is not known", f"it is one of {', '.join(DIALECTS)}")
         if self.front_door is not None:
             front_door_address(self.front_door)
             audiences(self.upstreams)

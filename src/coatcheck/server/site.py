@@ -10,12 +10,12 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 from starlette.requests import Request
 
-from coatcheck import Coatcheck, CoatcheckError, Policy, Session
+from coatcheck import Coatcheck, CoatcheckError, Policy, Refused, Session
 from coatcheck.asgi import device
 from coatcheck.clock import Clock, SystemClock
 from coatcheck.http import cookie
@@ -64,7 +64,7 @@ class Site:
         self.accounts = Accounts(auth, database, self.passwords, self.clock)
         self.trail: Trail = self.accounts.trail
         self.desk = Desk(auth, database, self.passwords, self.accounts)
-        self.clients = Clients(auth, database, self.trail)
+        self.clients = Clients(auth, database, self.accounts)
         self.office = Office(auth, database, self.accounts, self.desk)
 
     @contextlib.asynccontextmanager
@@ -115,6 +115,16 @@ class Site:
             device=device(request.scope),
             known=known.decode("latin-1") if known else None,
         )
+
+    async def access_token(
+        self, session: Session, *, audience: Sequence[str], client_id: str
+    ) -> tuple[str, int] | Refused:
+        """Return an access token for *session* and the seconds that it lives: no longer than the session."""
+        token = await self.auth.fresh_token(session, audience=audience, client_id=client_id)
+        if isinstance(token, Refused):
+            return token
+        claims = self.auth.verify(token, audience=audience[0])
+        return claims if isinstance(claims, Refused) else (token, claims.expires_at - claims.issued_at)
 
     async def current(self, visitor: Visitor) -> Visitor:
         """

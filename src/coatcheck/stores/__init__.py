@@ -7,12 +7,15 @@ Read :mod:`coatcheck.stores.base` first: it is the contract, in prose. Drivers a
 from __future__ import annotations
 
 from coatcheck.errors import ConfigError
-from coatcheck.stores.base import EmbeddedStore
+from coatcheck.stores.base import EmbeddedStore, FleetStore
 
-_KNOWN = 'use "sqlite:///coatcheck.db" (absolute: "sqlite:////var/lib/coatcheck.db") or "memory://"'
+_KNOWN = (
+    'use "sqlite:///coatcheck.db" (absolute: "sqlite:////var/lib/coatcheck.db"), '
+    '"postgresql://USER:PASSWORD@HOST/DATABASE" or "memory://"'
+)
 
 
-def from_url(url: str) -> EmbeddedStore:
+def from_url(url: str) -> EmbeddedStore | FleetStore:
     """
     Return the store that *url* names; it is opened later.
 
@@ -32,8 +35,21 @@ def from_url(url: str) -> EmbeddedStore:
         from coatcheck.stores.sqlite import SQLiteStore
 
         return SQLiteStore(file_of(rest))
+    if separator and scheme in ("postgresql", "postgres"):
+        return _postgres(url)
     # The URL may hold a password, so only its scheme is shown.
     raise ConfigError("store", f"{ascii(scheme[:32]) if separator else 'the text'} is not a known kind of URL", _KNOWN)
+
+
+def _postgres(url: str) -> FleetStore:
+    try:
+        from coatcheck.stores.postgres import PostgresStore
+    except ModuleNotFoundError as error:
+        if error.name != "asyncpg":
+            raise
+        remedy = "run: pip install coatcheck[postgres]"
+        raise ConfigError("store", "the driver for PostgreSQL is not installed", remedy) from None
+    return PostgresStore(url)
 
 
 def file_of(rest: str, *, setting: str = "store") -> str:

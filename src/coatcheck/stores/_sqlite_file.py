@@ -114,6 +114,12 @@ MIGRATIONS = (
     CREATE INDEX families_expires_at ON families (expires_at);
     """,
     """
+    -- Values of the secret that make, or made, keys and refresh tokens, by ids from which they cannot be found.
+    CREATE TABLE secrets (id TEXT PRIMARY KEY, is_lost INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+
+    ALTER TABLE keys ADD COLUMN seal_id TEXT NOT NULL DEFAULT '';  -- which of them seals it; empty: not known
+    """,
+    """
     ALTER TABLE meta ADD COLUMN lease_s REAL NOT NULL DEFAULT 2.0;
 
     -- Who answers from memory without having this file: the verifiers on a server's feed.
@@ -124,6 +130,10 @@ MIGRATIONS = (
         applied INTEGER NOT NULL,
         epoch INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
+    """,
+    """
+    -- Whether the session was begun for this client alone. Not known of those that are there, so it is not assumed.
+    ALTER TABLE families ADD COLUMN owns_session INTEGER NOT NULL DEFAULT 0;
     """,
 )
 

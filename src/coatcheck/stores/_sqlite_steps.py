@@ -13,105 +13,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import apsw
-import msgspec
 
 from coatcheck.errors import AlreadyExists
-from coatcheck.records import ENDED, Device, Digest, Family, KeyRow, Kind, Reason, Record, Session
-from coatcheck.stores.base import MOVED, Moved, Place, Seen, Stamp
-from coatcheck.values import decode, decode_frozen, encode, fitted, merged
+from coatcheck.records import ENDED, Digest, Family, KeyRow, Kind, Reason, Record
+from coatcheck.stores._rows import FAMILY, RECORD, columns_of, family_columns_of
+from coatcheck.stores.base import MOVED, Moved, Place, Reset, Seen, Stamp
+from coatcheck.values import decode, fitted, merged
 
-SESSION = (
-    "sid, sub, claims, amr, created_at, auth_time, seen_at, expires_at, idle_s, persistent, ip, user_agent, version"
-)
-RECORD = f"{SESSION}, digest, data"
 _COUNT = "SELECT count(*) FROM sessions WHERE sub = ?"
 _INSERT = f"INSERT INTO sessions ({RECORD}) VALUES ({', '.join('?' * 15)})"
 LIVE = "id > (SELECT bar FROM meta)"
 LIVE_SESSION = f"sessions.{LIVE}"
 NEWEST_FIRST = "created_at DESC, id DESC"  # not the id alone: a started session keeps its row when it is signed in
-_amr = msgspec.json.Decoder(tuple[str, ...])
-
-
-def session_of(row: Sequence[Any]) -> Session:
-    """Return the session in the first columns of *row*, which are :data:`SESSION`."""
-    sid, sub, claims, amr, created_at, auth_time, seen_at, expires_at, idle_s, persistent, ip, agent, version = row[:13]
-    return Session(
-        sid=sid,
-        sub=sub,
-        claims=decode_frozen(claims),
-        amr=_amr.decode(amr),
-        created_at=created_at,
-        auth_time=auth_time,
-        seen_at=seen_at,
-        expires_at=expires_at,
-        idle_s=idle_s,
-        persistent=bool(persistent),
-        device=Device(ip=ip, user_agent=agent),
-        version=version,
-    )
-
-
-def record_of(row: Sequence[Any]) -> Record:
-    """Return the record in the first columns of *row*, which are :data:`RECORD`."""
-    return Record(session=session_of(row), digest=Digest(row[13]), data=row[14])
-
-
-def _columns(record: Record) -> tuple[Any, ...]:
-    session = record.session
-    return (
-        session.sid,
-        session.sub,
-        encode(session.claims),
-        encode(session.amr).decode(),
-        session.created_at,
-        session.auth_time,
-        session.seen_at,
-        session.expires_at,
-        session.idle_s,
-        int(session.persistent),
-        session.device.ip,
-        session.device.user_agent,
-        session.version,
-        record.digest,
-        record.data,
-    )
-
-
-FAMILY = "id, sid, client_id, audiences, generation, nonce, key_id, rotated_at, expires_at"
-
-
-def family_of(row: Sequence[Any]) -> Family:
-    """Return the family in the columns :data:`FAMILY`."""
-    ident, sid, client_id, audiences, generation, nonce, key_id, rotated_at, expires_at = row
-    return Family(
-        id=ident,
-        sid=sid,
-        client_id=client_id,
-        audiences=_amr.decode(audiences),
-        generation=generation,
-        nonce=nonce,
-        key_id=key_id,
-        rotated_at=rotated_at,
-        expires_at=expires_at,
-    )
-
-
-KEY = "kid, alg, public, sealed, epoch, published_at, signs_from, number"
-
-
-def key_of(row: Sequence[Any]) -> KeyRow:
-    """Return the key in the columns :data:`KEY`."""
-    kid, alg, public, sealed, epoch, published_at, signs_from, number = row
-    return KeyRow(
-        kid=kid,
-        alg=alg,
-        public=public,
-        sealed=sealed,
-        epoch=epoch,
-        published_at=published_at,
-        signs_from=signs_from,
-        number=number,
-    )
+IS_LOST = "SELECT 1 FROM secrets WHERE id = ? AND is_lost"
 
 
 class Steps:
@@ -135,7 +49,7 @@ class Steps:
         if self._has_moved(sub, generation) or (place is not None and self._was_ended(record.session.sid, place)):
             return MOVED
         try:
-            self._do(_INSERT, _columns(record))
+            self._do(_INSERT, columns_of(record))
         except apsw.ConstraintError:
             raise AlreadyExists("a session with this token or sid exists") from None
         self._end_surplus(sub, record.session.sid, most, stamp)
@@ -149,7 +63,7 @@ class Steps:
         changed = self._do(
             f"UPDATE sessions SET ({', '.join(columns)}) = ({', '.join('?' * len(columns))}) "
             f"WHERE digest = ? AND sid = ? AND version = ? AND {LIVE} RETURNING id",
-            (*_columns(record)[:-1], old, session.sid, session.version - 1),
+            (*columns_of(record)[:-1], old, session.sid, session.version - 1),
         ).fetchall()
         if not changed:
             return None
@@ -224,12 +138,12 @@ class Steps:
     # --- signing keys and refresh tokens ---
 
     def add_key(self, row: KeyRow, newest: str | None, stamp: Stamp) -> int | None:
-        known = self._do("SELECT kid FROM keys ORDER BY number DESC LIMIT 1").get
-        if known != newest or self._do("SELECT epoch FROM meta").get != row.epoch:
+        if self._do("SELECT epoch FROM meta").get != row.epoch or not self._may_make(row.seal_id, newest):
             return None
-        columns = (row.kid, row.alg, row.public, row.sealed, row.epoch, row.published_at, row.signs_from)
+        columns = (row.kid, row.alg, row.public, row.sealed, row.epoch, row.published_at, row.signs_from, row.seal_id)
         self._do(
-            "INSERT INTO keys (kid, alg, public, sealed, epoch, published_at, signs_from) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO keys (kid, alg, public, sealed, epoch, published_at, signs_from, seal_id) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             columns,
         )
         return self._append(Kind.KEYS, [(None, 0)], stamp)
@@ -238,22 +152,49 @@ class Steps:
         self._do("DELETE FROM keys WHERE kid = ?", (kid,))
         return self._append(Kind.KEYS, [(None, 0)], stamp)
 
+    def _may_make(self, seal_id: str, newest: str | None) -> bool:
+        known = self._do("SELECT kid FROM keys ORDER BY number DESC LIMIT 1").get
+        return bool(known == newest and not self._do(IS_LOST, (seal_id,)).get)
+
+    def admit_secret(self, ident: str, newest: str | None) -> bool:
+        if not self._may_make(ident, newest):
+            return False
+        self._do("INSERT OR IGNORE INTO secrets VALUES (?, 0)", (ident,))
+        return True
+
+    def reset_keys(self, stamp: Stamp) -> Reset:
+        # A key from before these ids were kept has none, and no secret is to be lost on its account.
+        self._do(
+            """INSERT INTO secrets SELECT id, 1 FROM
+                   (SELECT id FROM secrets UNION SELECT seal_id FROM keys UNION SELECT key_id FROM families)
+               WHERE id <> '' ON CONFLICT (id) DO UPDATE SET is_lost = 1"""
+        )
+        self._do("DELETE FROM keys")
+        self._do("DELETE FROM families")
+        families = self._connection.changes()
+        return Reset(position=self._append(Kind.KEYS, [(None, 0)], stamp), families=families)
+
     def add_family(self, family: Family) -> bool:
         if not self._do(f"SELECT 1 FROM sessions WHERE sid = ? AND {LIVE}", (family.sid,)).get:
             return False
-        row = (
-            family.id,
-            family.sid,
-            family.client_id,
-            encode(family.audiences).decode(),
-            family.generation,
-            family.nonce,
-            family.key_id,
-            family.rotated_at,
-            family.expires_at,
-        )
-        self._do(f"INSERT INTO families ({FAMILY}) VALUES ({', '.join('?' * 9)})", row)
+        if self._do(IS_LOST, (family.key_id,)).get:
+            return False
+        self._do(f"INSERT INTO families ({FAMILY}) VALUES ({', '.join('?' * 10)})", family_columns_of(family))
         return True
+
+    def end_client(self, client_id: str, note: str, stamp: Stamp) -> int:
+        theirs = "SELECT sid FROM families WHERE client_id = ?"
+        raised = self._do(
+            f"""UPDATE sessions SET version = version + 1 WHERE sid IN ({theirs}) AND {LIVE}
+                AND sid NOT IN ({theirs} AND owns_session) RETURNING sid, version""",
+            (client_id, client_id),
+        ).fetchall()
+        select = f"SELECT digest, sid, sub FROM sessions WHERE sid IN ({theirs} AND owns_session) AND {LIVE}"
+        owned = self._do(select, (client_id,)).fetchall()
+        self._end(owned, note, stamp)
+        self._do("DELETE FROM families WHERE client_id = ?", (client_id,))
+        self._append(Kind.CLAIMS, raised, stamp)
+        return self._append(Kind.REVOKED, [(sid, ENDED) for _, sid, _ in owned], stamp)
 
     def rotate_family(self, ident: bytes, generation: int, now: int) -> bool:
         # The session is looked at in the same transaction: the last refresh must not overtake its end.
@@ -261,10 +202,6 @@ class Steps:
         update = f"""UPDATE families SET generation = generation + 1, rotated_at = ?
                      WHERE id = ? AND generation = ? AND {live} RETURNING 1"""
         return self._do(update, (now, ident, generation)).get is not None
-
-    def drop_families(self) -> int:
-        self._do("DELETE FROM families")
-        return self._connection.changes()
 
     # --- nodes ---
 

@@ -19,12 +19,14 @@ A store keeps; it decides nothing. Every store makes these promises, and
 8. Positions only rise, through every epoch.
 9. A *node* answers checks from memory. Its row says how far it has come, and only what it said itself. Nothing in a row
    is a time: how long a row stood still is judged by each reader's own clock.
+10. A secret is known here by an id only, from which it cannot be found. One that was declared lost stays lost for ever:
+   what would be made with it is refused in the very step that would add it, whoever asks, however long ago they began.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -81,8 +83,24 @@ class Moved(msgspec.Struct, frozen=True):
 MOVED = Moved()
 
 
+class Reset(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What :meth:`Store.reset_keys` has done.
+
+    Attributes:
+        position: Of its line in the log. families: how many families of refresh tokens there were.
+    """
+
+    position: int
+    families: int
+
+
 class Store(Protocol):
     """Where sessions are kept. Methods return the position of the last change they appended where they append one."""
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether it is an :class:`EmbeddedStore`; else it is a :class:`FleetStore`."""
 
     async def open(self) -> None:
         """
@@ -199,23 +217,58 @@ class Store(Protocol):
             newest: The ``kid`` of the key made last in this epoch; None when there is none.
 
         Returns:
-            None, and nothing is written, when *newest* is another by now, or the epoch: somebody else has added one.
+            None, and nothing is written, when *newest* is another by now, or the epoch: somebody else has added one;
+            and when the secret that seals it (``row.seal_id``) was declared lost.
         """
 
     async def drop_key(self, kid: str, *, stamp: Stamp) -> int:
         """Remove a key, and announce it; also when there is none: an earlier call may still be waiting."""
 
+    async def admit_secret(self, ident: str, *, newest: str | None) -> bool:
+        """
+        Note that keys and refresh tokens are made with the secret *ident* from now on. Nothing is announced.
+
+        Args:
+            newest: As in :meth:`add_key`: up to this key the caller has seen that the secret opens them.
+
+        Returns:
+            True also when it was noted before. False, and nothing is written, when *newest* is another by now, or the
+            secret was declared lost.
+        """
+
+    async def is_lost(self, ident: str) -> bool:
+        """Say whether the secret *ident* was declared lost. One that is not known here was not."""
+
+    async def reset_keys(self, *, stamp: Stamp) -> Reset:
+        """
+        Declare every secret lost that is known here, remove all keys and all families, and announce it, in one step.
+
+        Known are those that were admitted, those that seal keys, and those that made families. It is announced also
+        when there is nothing to remove.
+        """
+
     async def add_family(self, family: Family) -> bool:
-        """Add a family of refresh tokens; False when its session is not there."""
+        """
+        Add a family of refresh tokens.
+
+        Returns:
+            False, and nothing is written, when its session is not there, or its secret (``family.key_id``) was declared
+            lost.
+        """
 
     async def family(self, ident: bytes) -> Family | None:
         """Return a family, of a session that is still there."""
 
+    async def end_client(self, client_id: str, *, note: str, stamp: Stamp) -> int:
+        """
+        End what was made for a client: its families, and what was made by them, whichever sessions they are of.
+
+        A session that one of these families owns ends, as by :meth:`end`. Of any other session that has one the version
+        rises, so that its access tokens count no more (a line ``CLAIMS``); nothing else of it changes.
+        """
+
     async def rotate_family(self, ident: bytes, *, generation: int, now: int) -> bool:
         """Raise the generation by one, if it is still *generation*; False, and nothing is written, otherwise."""
-
-    async def drop_families(self) -> int:
-        """End all refresh tokens: they were made with a secret that is lost. Returns how many families there were."""
 
     # --- nodes: who answers from memory, and how far each has come ---
 
@@ -253,9 +306,23 @@ class Store(Protocol):
     async def drop_node(self, node: str, *, beat: int) -> bool:
         """Remove the row if its counter is still *beat*, in one step; False otherwise."""
 
+    async def wall(self) -> float | None:
+        """Return the store's own calendar, seconds, for people to look at; None where it is this machine's."""
 
-class FleetStore(Store, Protocol):
-    """A store behind a network. Its readers hold a lease (:mod:`coatcheck.fleet.lease`)."""
+
+class ChangeFeed(Protocol):
+    """What a node needs to hold a lease: see :class:`Store` for what the methods promise."""
+
+    async def join(self, node: str, *, label: str) -> float: ...
+
+    async def beat(self, node: str, *, beat: int, applied: int, epoch: int) -> Tail | None: ...
+
+    async def leave(self, node: str) -> None: ...
+
+    async def tail(self, after: int) -> Tail:
+        """See :meth:`Store.tail`. Asked for only when everything up to *after* is applied: on a feed this says so."""
+
+    async def keys(self) -> list[KeyRow]: ...
 
     async def pushed(self) -> None:
         """
@@ -265,8 +332,22 @@ class FleetStore(Store, Protocol):
         """
 
 
+class FleetStore(ChangeFeed, Store, Protocol):
+    """A store behind a network. Its readers hold a lease (:mod:`coatcheck.fleet.lease`)."""
+
+    @property
+    def is_embedded(self) -> Literal[False]: ...
+
+    @property
+    def identity(self) -> str:
+        """What the URL leads to (host, database, schema), without user and password; known before it is open."""
+
+
 class EmbeddedStore(Store, Protocol):
     """A store inside this process. Its reader asks before every check whether anything changed: it needs no lease."""
+
+    @property
+    def is_embedded(self) -> Literal[True]: ...
 
     @property
     def pulse(self) -> Sequence[int]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from msgspec.structs import replace
 
@@ -34,12 +34,14 @@ from coatcheck.records import (
     Session,
     Tail,
 )
-from coatcheck.stores.base import LEASE_S, MOVED, Moved, Place, Seen, Stamp
+from coatcheck.stores.base import LEASE_S, MOVED, Moved, Place, Reset, Seen, Stamp
 from coatcheck.values import decode, decode_frozen, fitted, merged
 
 
 class MemoryStore:
     """See :class:`coatcheck.stores.base.EmbeddedStore`."""
+
+    is_embedded: Literal[True] = True
 
     def __init__(self) -> None:
         self._pulse = [0]
@@ -54,6 +56,7 @@ class MemoryStore:
         self._keys: list[KeyRow] = []
         self._families: dict[bytes, Family] = {}
         self._nodes: dict[str, Node] = {}
+        self._secrets: dict[str, bool] = {}  # by their ids: whether it was declared lost
         self._numbers = itertools.count(1)
         self._head = self._trimmed = 0
         self._epoch = 1
@@ -215,8 +218,7 @@ class MemoryStore:
             return list(self._keys)
 
     async def add_key(self, row: KeyRow, *, newest: str | None, stamp: Stamp) -> int | None:
-        known = self._keys[-1].kid if self._keys else None
-        if row.epoch != self._epoch or newest != known:
+        if row.epoch != self._epoch or newest != self._newest() or await self.is_lost(row.seal_id):
             return None
         with self._lock:
             self._keys.append(replace(row, number=next(self._numbers)))
@@ -227,8 +229,30 @@ class MemoryStore:
             self._keys = [row for row in self._keys if row.kid != kid]
         return self._append(Kind.KEYS, [(None, 0)], stamp)
 
+    def _newest(self) -> str | None:
+        return self._keys[-1].kid if self._keys else None
+
+    async def admit_secret(self, ident: str, *, newest: str | None) -> bool:
+        if newest != self._newest() or await self.is_lost(ident):
+            return False
+        self._secrets[ident] = False
+        return True
+
+    async def is_lost(self, ident: str) -> bool:
+        return self._secrets.get(ident, False)
+
+    async def reset_keys(self, *, stamp: Stamp) -> Reset:
+        sealing, making = (row.seal_id for row in self._keys), (family.key_id for family in self._families.values())
+        # A key from before these ids were kept has none, and no secret is to be lost on its account.
+        self._secrets = {ident: True for ident in (*self._secrets, *sealing, *making) if ident}
+        families = len(self._families)
+        self._families.clear()
+        with self._lock:
+            self._keys = []
+        return Reset(position=self._append(Kind.KEYS, [(None, 0)], stamp), families=families)
+
     async def add_family(self, family: Family) -> bool:
-        if family.sid not in self._rows:
+        if family.sid not in self._rows or await self.is_lost(family.key_id):
             return False
         self._families[family.id] = family
         return True
@@ -237,17 +261,27 @@ class MemoryStore:
         family = self._families.get(ident)
         return family if family is not None and family.sid in self._rows else None
 
+    async def end_client(self, client_id: str, *, note: str, stamp: Stamp) -> int:
+        theirs = [family for family in self._families.values() if family.client_id == client_id]
+        for family in theirs:
+            del self._families[family.id]
+        live = [family for family in theirs if family.sid in self._rows]
+        owned = dict.fromkeys(family.sid for family in live if family.owns_session)
+        raised = []
+        for sid in dict.fromkeys(family.sid for family in live if family.sid not in owned):
+            record = self._rows[sid]
+            session = replace(record.session, version=record.session.version + 1)
+            self._rows[sid] = replace(record, session=session)
+            raised.append((sid, session.version))
+        self._append(Kind.CLAIMS, raised, stamp)
+        return self._end(list(owned), Kind.REVOKED, stamp)
+
     async def rotate_family(self, ident: bytes, *, generation: int, now: int) -> bool:
         family = await self.family(ident)
         if family is None or family.generation != generation:
             return False
         self._families[ident] = replace(family, generation=generation + 1, rotated_at=now)
         return True
-
-    async def drop_families(self) -> int:
-        count = len(self._families)
-        self._families.clear()
-        return count
 
     # --- nodes ---
 
@@ -274,6 +308,9 @@ class MemoryStore:
             return False
         del self._nodes[node]
         return True
+
+    async def wall(self) -> None:
+        return None
 
     def _is_over(self, family: Family, now: int) -> bool:
         return now >= family.expires_at or family.sid not in self._rows

@@ -24,7 +24,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import apsw
 
@@ -32,22 +32,11 @@ from coatcheck.errors import CoatcheckError, Forked, NotOpen, StoreUnavailable
 from coatcheck.records import Change, Digest, Ended, Family, KeyRow, Kind, Node, Nodes, Reason, Record, Session, Tail
 from coatcheck.stores import _sqlite_file as file
 from coatcheck.stores import _sqlite_here as here
+from coatcheck.stores._rows import FAMILY, KEY, RECORD, family_of, key_of, record_of, session_of
 from coatcheck.stores._sqlite_pulse import Pulse
-from coatcheck.stores._sqlite_steps import (
-    FAMILY,
-    KEY,
-    LIVE,
-    LIVE_SESSION,
-    NEWEST_FIRST,
-    RECORD,
-    Steps,
-    family_of,
-    key_of,
-    record_of,
-    session_of,
-)
+from coatcheck.stores._sqlite_steps import IS_LOST, LIVE, LIVE_SESSION, NEWEST_FIRST, Steps
 from coatcheck.stores._sqlite_writer import GroupWriter
-from coatcheck.stores.base import Moved, Place, Seen, Stamp
+from coatcheck.stores.base import Moved, Place, Reset, Seen, Stamp
 
 T = TypeVar("T")
 _RETRY_S = 0.002
@@ -65,6 +54,8 @@ class SQLiteStore:
 
         vfs: A SQLite VFS to use, for tests that watch or break the disk.
     """
+
+    is_embedded: Literal[True] = True
 
     def __init__(self, name: str, *, group: int = 256, vfs: str | None = None) -> None:
         self._name = name
@@ -271,14 +262,23 @@ class SQLiteStore:
     async def drop_key(self, kid: str, *, stamp: Stamp) -> int:
         return await self._submit(self._steps.drop_key, kid, stamp)
 
+    async def admit_secret(self, ident: str, *, newest: str | None) -> bool:
+        return await self._submit(self._steps.admit_secret, ident, newest)
+
+    async def is_lost(self, ident: str) -> bool:
+        return bool(await self._patiently(lambda: self._read.execute(IS_LOST, (ident,)).get))
+
+    async def reset_keys(self, *, stamp: Stamp) -> Reset:
+        return await self._submit(self._steps.reset_keys, stamp)
+
     async def add_family(self, family: Family) -> bool:
         return await self._submit(self._steps.add_family, family)
 
+    async def end_client(self, client_id: str, *, note: str, stamp: Stamp) -> int:
+        return await self._submit(self._steps.end_client, client_id, note, stamp)
+
     async def rotate_family(self, ident: bytes, *, generation: int, now: int) -> bool:
         return await self._submit(self._steps.rotate_family, ident, generation, now)
-
-    async def drop_families(self) -> int:
-        return await self._submit(self._steps.drop_families)
 
     # --- nodes ---
 
@@ -305,6 +305,9 @@ class SQLiteStore:
 
     async def drop_node(self, node: str, *, beat: int) -> bool:
         return await self._submit(self._steps.drop_node, node, beat)
+
+    async def wall(self) -> None:
+        return None
 
     # --- writing ---
 

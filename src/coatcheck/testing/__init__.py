@@ -3,18 +3,21 @@ Help for tests: yours, and ours. Floor 5; may import: floors 0 to 4. Public: nam
 
 - :class:`ManualClock`: time that moves when told to.
 - :func:`signed_in`: a client that carries a session.
-- :class:`StoreContract`: inherit it, give it a store, and your store is tested like ours.
+- :class:`EmbeddedStoreContract`, :class:`FleetStoreContract`: inherit one, give it a store, and your store is tested
+  like ours. :class:`StoreContract` is what they have in common.
 """
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from coatcheck.engine import Coatcheck
 from coatcheck.records import SignedIn
-from coatcheck.testing.store_contract import StoreContract
+from coatcheck.testing.store_contract import EmbeddedStoreContract, FleetStoreContract, StoreContract
 
-__all__ = ["ManualClock", "StoreContract", "signed_in"]
+__all__ = ["EmbeddedStoreContract", "FleetStoreContract", "ManualClock", "StoreContract", "signed_in"]
 
 
 class ManualClock:
@@ -27,6 +30,7 @@ class ManualClock:
 
     def __init__(self, at: int = 1_800_000_000) -> None:
         self.at = at
+        self._following: list[weakref.WeakMethod[Callable[[float], None]]] = []
 
     def now(self) -> int:
         """See :meth:`coatcheck.clock.Clock.now`."""
@@ -37,9 +41,21 @@ class ManualClock:
         return float(self.at)
 
     def advance(self, seconds: int) -> int:
-        """Let *seconds* pass; return the new time."""
+        """Let *seconds* pass, in which everything went on as usual; return the new time."""
+        self.at += seconds
+        for method in self._following:
+            if (hear := method()) is not None:
+                hear(seconds)
+        return self.at
+
+    def pause(self, seconds: int) -> int:
+        """Let *seconds* pass in which this process stood still: its leases ran out."""
         self.at += seconds
         return self.at
+
+    def on_advance(self, hear: Callable[[float], None]) -> None:
+        """Call the method *hear* with the seconds of each :meth:`advance`."""
+        self._following.append(weakref.WeakMethod(hear))
 
 
 class _Cookies(Protocol):

@@ -13,7 +13,7 @@ Rules of this module:
 
 from __future__ import annotations
 
-import re
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,12 +23,13 @@ from coatcheck.errors import InvalidInput
 from coatcheck.records import Claims, Reason, Refused
 from coatcheck.tokens import base64url
 from coatcheck.tokens.keys import LEEWAY_S, TYPE, Key
+from coatcheck.values import frozen
 
 _TYPES = (TYPE, f"application/{TYPE}")
 LONGEST = 8 * 1024
 LONGEST_MINTED = 2048
-_COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)", re.ASCII)
 _MOST = 2**53
+_HEADERS = 32  # a service sees one or two for as long as the keys stay
 
 _MALFORMED, _WRONG_TYPE = Refused(Reason.MALFORMED), Refused(Reason.WRONG_TYPE)
 _UNKNOWN_KEY, _BAD_SIGNATURE = Refused(Reason.UNKNOWN_KEY), Refused(Reason.BAD_SIGNATURE)
@@ -49,6 +50,26 @@ _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _headers = msgspec.json.Decoder(_Header)
 _bodies = msgspec.json.Decoder(dict[str, Any])
 _encode = msgspec.json.Encoder().encode
+
+
+class _Unreadable(Exception):
+    """A header that is none. Raised and not returned: what is raised is not remembered."""
+
+
+@functools.lru_cache(_HEADERS)
+def _header_of(text: str) -> _Header:
+    # Every token of a key has the same header to the letter, and what a text says does not change; so it is read once.
+    # It follows from the text alone: whether there is such a key is asked each time.
+    raw = base64url.decode(text)
+    if not raw:
+        raise _Unreadable
+    try:
+        header = _headers.decode(raw)
+    except _UNREADABLE:
+        raise _Unreadable from None
+    if header.crit is not msgspec.UNSET or header.b64 is not msgspec.UNSET:
+        raise _Unreadable
+    return header
 
 
 def sign(key: Key, claims: Mapping[str, Any]) -> str:
@@ -80,45 +101,46 @@ def verify(token: str, key_of: Callable[[str], Key | None], *, issuer: str) -> C
 
         issuer: Compared exactly.
     """
-    if type(token) is not str or len(token) > LONGEST or (parts := _COMPACT.fullmatch(token)) is None:
+    if type(token) is not str or len(token) > LONGEST:
         return _MALFORMED
-    header_text, body_text, signature_text = parts.groups()
-    raw_header, raw_body = base64url.decode(header_text), base64url.decode(body_text)
-    signature = base64url.decode(signature_text)
-    if raw_header is None or raw_body is None or signature is None:
+    header_text, _, rest = token.partition(".")
+    body_text, _, signature_text = rest.partition(".")
+    # A part that is missing is empty, and one dot more is a letter that is not in the alphabet.
+    raw_body, signature = base64url.decode(body_text), base64url.decode(signature_text)
+    if not raw_body or not signature:
         return _MALFORMED
     try:
-        header = _headers.decode(raw_header)
-    except _UNREADABLE:
-        return _MALFORMED
-    if header.crit is not msgspec.UNSET or header.b64 is not msgspec.UNSET:
+        header = _header_of(header_text)
+    except _Unreadable:
         return _MALFORMED
     if header.typ.lower() not in _TYPES:
         return _WRONG_TYPE
     key = key_of(header.kid)
     if key is None:
         return _UNKNOWN_KEY
-    if header.alg != key.alg or not key.is_signed(f"{header_text}.{body_text}".encode("ascii"), signature):
+    if header.alg != key.row.alg or not key.is_signed(f"{header_text}.{body_text}".encode("ascii"), signature):
         return _BAD_SIGNATURE
     try:
-        body = _bodies.decode(raw_body)
+        body = frozen(_bodies.decode(raw_body))  # many requests share it while the token is remembered
     except _UNREADABLE:
         return _MALFORMED
     if body.get("iss") != issuer:
         return Refused(Reason.WRONG_ISSUER)
-    return _claims(body, key.kid)
+    return _claims(body, header.kid)
 
 
 def _claims(body: dict[str, Any], kid: str) -> Claims | Refused:
-    # Plain loops: this runs while whoever sent the token waits, and generators would take as long as the hashing.
+    # No loops and no generators: this runs while whoever sent the token waits, and they take as long as the hashing.
     get = body.get
-    for at in (get("exp"), get("iat"), get("nbf", 0)):
-        if type(at) is not int or not 0 <= at < _MOST:
-            return _MALFORMED
-    for text in (get("sub"), get("client_id"), get("jti"), get("sid")):
-        if type(text) is not str or not text:
-            return _MALFORMED
-    if type(get("ver")) is not int:
+    exp, iat, nbf, version = get("exp"), get("iat"), get("nbf", 0), get("ver")
+    if type(exp) is not int or type(iat) is not int or type(nbf) is not int or type(version) is not int:
+        return _MALFORMED
+    if not (0 <= exp < _MOST and 0 <= iat < _MOST and 0 <= nbf < _MOST):
+        return _MALFORMED
+    sub, sid, client_id, jti = get("sub"), get("sid"), get("client_id"), get("jti")
+    if type(sub) is not str or type(sid) is not str or type(client_id) is not str or type(jti) is not str:
+        return _MALFORMED
+    if not (sub and sid and client_id and jti):
         return _MALFORMED
     audience = get("aud")
     audiences = (audience,) if type(audience) is str else audience
@@ -128,14 +150,14 @@ def _claims(body: dict[str, Any], kid: str) -> Claims | Refused:
         if type(one) is not str:
             return _MALFORMED
     return Claims(
-        sub=body["sub"],
-        sid=body["sid"],
-        version=body["ver"],
+        sub=sub,
+        sid=sid,
+        version=version,
         audience=tuple(audiences),
-        expires_at=body["exp"],
-        issued_at=body["iat"],
-        not_before=body.get("nbf", 0),
-        client_id=body["client_id"],
+        expires_at=exp,
+        issued_at=iat,
+        not_before=nbf,
+        client_id=client_id,
         kid=kid,
         all=body,
     )

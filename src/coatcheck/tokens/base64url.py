@@ -14,9 +14,9 @@ from __future__ import annotations
 import binascii
 
 _TO_URL = bytes.maketrans(b"+/", b"-_")
-# The letters of plain base64 become one that is in neither alphabet, so that they are refused.
-_FROM_URL = bytes.maketrans(b"-_+/", b"+/!!")
-_PADDING = ("", None, "==", "=")  # by the length of the last group; one letter alone stands for nothing
+# The letters of plain base64, and its padding, become one that is in neither alphabet, so that they are refused.
+_FROM_URL = bytes.maketrans(b"-_+/=", b"+/!!!")
+_PADDING = (b"", None, b"==", b"=")  # by the length of the last group; one letter alone stands for nothing
 # What the last letter of a text may be, so that it holds no bits which decoding drops.
 _LAST = {2: frozenset("AQgw"), 3: frozenset("AEIMQUYcgkosw048")}
 
@@ -33,6 +33,6 @@ def decode(text: str) -> bytes | None:
     if padding is None or (rest and text[-1] not in _LAST[rest]):
         return None
     try:
-        return binascii.a2b_base64((text + padding).encode("ascii").translate(_FROM_URL), strict_mode=True)
+        return binascii.a2b_base64(text.encode("ascii").translate(_FROM_URL) + padding, strict_mode=True)
     except (binascii.Error, UnicodeEncodeError):
         return None

@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import Any, Literal
 
 import msgspec
@@ -48,6 +49,35 @@ VERIFY_ON_S = ACCESS_MOST_S + LEEWAY_S + JWKS_CACHE_S
 _NONCE_BYTES = 12
 
 _registry = JWSRegistry(algorithms=list(ALGORITHMS))
+
+
+class _Settled:
+    """
+    A key of the JOSE library's, which at every signature makes sure anew that it is one for signing, or for verifying.
+    It never becomes another, and the asking costs more than the conversions around it; so it is asked once for each.
+    """
+
+    @cached_property
+    def _settled(self) -> dict[str, Any]:
+        return {}
+
+    def get_op_key(self, operation: Any) -> Any:
+        """Return the value to do *operation* with; an error, each time, when it is not for that."""
+        value = self._settled.get(operation)
+        if value is None:
+            value = self._settled[operation] = super().get_op_key(operation)  # type: ignore[misc]
+        return value
+
+
+class _ECKey(_Settled, ECKey):
+    pass
+
+
+class _OKPKey(_Settled, OKPKey):
+    pass
+
+
+_KINDS: dict[str, Any] = {"ES256": _ECKey, "Ed25519": _OKPKey}
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,10 +116,9 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.model.verify(message, signature, self.public))
 
 
-def generate(alg: Algorithm, *, seal: bytes, epoch: int, now: int, signs_from: int) -> KeyRow:
-    """Return a fresh key, its private half sealed with *seal* (32 bytes)."""
-    kind: Any = ECKey if alg == "ES256" else OKPKey
-    key = kind.generate_key("P-256" if alg == "ES256" else "Ed25519", private=True)
+def generate(alg: Algorithm, *, seal: bytes, seal_id: str, epoch: int, now: int, signs_from: int) -> KeyRow:
+    """Return a fresh key, its private half sealed with *seal* (32 bytes), which the secret *seal_id* gives."""
+    key = _KINDS[alg].generate_key("P-256" if alg == "ES256" else "Ed25519", private=True)
     kid = secrets.token_urlsafe(12)
     private = json.dumps(key.as_dict(private=True), sort_keys=True).encode()
     public = json.dumps(key.as_dict(private=False), sort_keys=True).encode()
@@ -103,6 +132,7 @@ def generate(alg: Algorithm, *, seal: bytes, epoch: int, now: int, signs_from: i
         epoch=epoch,
         published_at=now,
         signs_from=signs_from,
+        seal_id=seal_id,
     )
 
 
@@ -124,7 +154,7 @@ def public_only(row: KeyRow) -> Key:
 
 
 def _key(row: KeyRow, private: Any) -> Key:
-    kind: Any = ECKey if row.alg == "ES256" else OKPKey
+    kind = _KINDS[row.alg]
     public = kind.import_key(json.loads(row.public))
     model = _registry.get_alg(row.alg)
     model.check_key(public)
@@ -135,6 +165,24 @@ def _key(row: KeyRow, private: Any) -> Key:
         private=None if private is None else kind.import_key(private),
         header=base64url.encode(msgspec.json.encode({"alg": row.alg, "kid": row.kid, "typ": TYPE})),
     )
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Where a key stands, and its times, calendar seconds.
+
+    Attributes:
+        state: published, signing, verifying or gone.
+
+        verifies_until: From when on nothing counts that it has signed; None while no key is to follow it.
+    """
+
+    kid: str
+    alg: str
+    state: str
+    published_at: int
+    signs_from: int
+    verifies_until: int | None
 
 
 class KeySet:
@@ -190,6 +238,22 @@ class KeySet:
         """Return the public halves as a JWK set (RFC 7517, section 5)."""
         live = (key for key in self._keys if now < self._gone_at[key.kid])
         return {"keys": [{**json.loads(key.row.public), "kid": key.kid, "alg": key.alg, "use": "sig"} for key in live]}
+
+    def standings(self, now: int) -> list[Standing]:
+        """Return where each key stands and its times, the oldest first."""
+        states = self.states(now)
+        ends = ((key, self._gone_at[key.kid]) for key in self._keys)
+        return [
+            Standing(
+                kid=key.kid,
+                alg=key.alg,
+                state=states[key.kid],
+                published_at=key.row.published_at,
+                signs_from=key.row.signs_from,
+                verifies_until=None if gone_at == float("inf") else int(gone_at),
+            )
+            for key, gone_at in ends
+        ]
 
     def states(self, now: int) -> dict[str, str]:
         """Return where each key stands: published, signing, verifying or gone."""

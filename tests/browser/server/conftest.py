@@ -1,60 +1,15 @@
-"""The ready-made server as a real process, started by its own command."""
+"""The ready-made server as a real process, for browsers."""
 
-import contextlib
 import os
-import re
-import signal
-import subprocess
-import sys
-import threading
 from pathlib import Path
 from types import SimpleNamespace
 
 import httpx
 import pytest
+from tests.serving import started
 
 ROOT = Path(__file__).parent.parent.parent.parent
-START_S = 30
 PASSWORD = "correct horse battery"
-
-
-@contextlib.contextmanager
-def started(folder):
-    """Start ``coatcheck serve`` on a free port, with its files in *folder*; stop it as Ctrl-C does."""
-    file = f"sqlite:///{folder}/coatcheck.db"
-    command = ["serve", "--port", "0", "--metrics-port", "0", "--store", file, "--database", file]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "coatcheck.cli", *command],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    # A process that never says where it listens must not hold up the tests for ever.
-    alarm = threading.Timer(START_S, process.kill)
-    alarm.start()
-    with process:
-        try:
-            said = ""
-            for line in process.stdout:
-                said += line
-                if "Listening on" in line:
-                    break
-            else:
-                pytest.fail(f"the server did not start:\n{said}")
-            alarm.cancel()
-            code = re.search(r"^ +([0-9a-f]{8}(?:-[0-9a-f]{8}){3})$", said, re.MULTILINE)
-            yield SimpleNamespace(
-                url=re.search(r"Listening on (http://localhost:\d+)", said)[1], code=code and code[1], folder=folder
-            )
-            process.send_signal(signal.SIGINT)
-            rest = process.stdout.read()
-            assert process.wait(START_S) == 0
-            assert "Traceback" not in rest
-        finally:
-            alarm.cancel()
-            process.kill()
 
 
 @pytest.fixture

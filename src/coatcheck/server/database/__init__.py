@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from coatcheck.errors import ConfigError
-from coatcheck.server.database.base import Database
+from coatcheck.server.database.base import Database, Migrated
+
+_KNOWN = 'write "sqlite:///coatcheck.db" or "postgresql://USER@HOST/DATABASE"'
 
 
 def from_url(url: str) -> Database:
@@ -11,13 +13,36 @@ def from_url(url: str) -> Database:
     Return the database that *url* names, not yet open.
 
     Raises:
-        ConfigError: No such kind of database.
+        ConfigError: No such kind of database, or its driver is not installed.
     """
-    from coatcheck.server.database.sqlite import SQLiteDatabase
-    from coatcheck.stores import file_of
-
     scheme, separator, rest = url.partition("://")
     if separator and scheme == "sqlite":
+        from coatcheck.server.database.sqlite import SQLiteDatabase
+        from coatcheck.stores import file_of
+
         return SQLiteDatabase(file_of(rest, setting="database"))
+    if separator and scheme in ("postgresql", "postgres"):
+        try:
+            from coatcheck.server.database.postgres import PostgresDatabase
+        except ModuleNotFoundError as error:
+            if error.name != "asyncpg":
+                raise
+            problem, remedy = "PostgreSQL needs a driver", 'pip install "coatcheck[postgres]"'
+            raise ConfigError("database", problem, remedy) from None
+        return PostgresDatabase(url)
     # The URL may hold a password, so it is not shown.
-    raise ConfigError("database", "is not a known kind of URL", 'write "sqlite:///coatcheck.db"')
+    raise ConfigError("database", "is not a known kind of URL", _KNOWN)
+
+
+async def migrate(url: str) -> Migrated:
+    """
+    Make the tables of the database that *url* names, or bring them up to date, while nobody of another version uses it.
+
+    Raises:
+        ConfigError: There is no such kind of database.
+
+        StoreUnusable: It is of a later version, or the user lacks a right.
+
+        StoreUnavailable: It does not answer. Nothing was changed.
+    """
+    return await from_url(url).migrate()

@@ -15,11 +15,13 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
 from coatcheck.records import Device
+
+LONGEST_SPAN_S = 3600
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,7 +105,8 @@ class Bucket(msgspec.Struct, frozen=True):
     Attributes:
         key: What is counted.
 
-        free: Failures within *span_s* seconds before tries are slowed down; then one per *pace_s* seconds.
+        free: Failures within *span_s* seconds before tries are slowed down; then one per *pace_s* seconds. No span is
+            longer than :data:`LONGEST_SPAN_S`.
     """
 
     key: str
@@ -111,23 +114,33 @@ class Bucket(msgspec.Struct, frozen=True):
     span_s: int
     pace_s: int
 
+    def wait_s(self, count: int, last: int, now: int) -> int:
+        """Say how long the next try must wait, after *count* failures within the span, the last one at *last*."""
+        if count < self.free:
+            return 0
+        # Never above the pace, whatever a clock that was set back makes of *last*.
+        return max(0, min(last + self.pace_s - now, self.pace_s))
+
 
 class Duty(msgspec.Struct, frozen=True, kw_only=True):
     """
-    Sessions that are still to be brought in line with an account.
+    Sessions that are still to be brought in line with an account, or a client.
 
     Attributes:
-        number: To be given to :meth:`Database.done`.
+        number: To be given to :meth:`Database.done`. None is ever given twice.
 
-        user: Whose. None: everybody's sessions end.
+        user: Whose; for a client, the subject of its own sessions. None: everybody's sessions end.
 
         ends: Whether all sessions of *user* end, but *keep*; else their claims are set to what the account says.
+
+        client: Id of the client whose refresh tokens end, too, and all that was made by them.
     """
 
     number: int
     user: str | None
     ends: bool
     keep: str | None = None
+    client: str | None = None
 
 
 class Client(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,6 +166,11 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     created_at: int
 
 
+def subject_of(ident: str) -> str:
+    """Return whose sessions the own ones of the client *ident* are. No account has such an id."""
+    return f"client:{ident}"
+
+
 class Outcome(enum.Enum):
     """Why a change of an account did not happen."""
 
@@ -162,6 +180,7 @@ class Outcome(enum.Enum):
     WRONG_CODE = "wrong_code"
     SET_UP_ALREADY = "set_up_already"
     CHANGED_MEANWHILE = "changed_meanwhile"
+    AUDIENCE_TAKEN = "audience_taken"
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -185,20 +204,39 @@ class Changed(msgspec.Struct, frozen=True):
     duty: Duty
 
 
+class Migrated(msgspec.Struct, frozen=True):
+    """
+    What a migration did to the tables.
+
+    Attributes:
+        before: Their version before it; 0 when there were none. after: their version now.
+    """
+
+    before: int
+    after: int
+
+
 class Database(Protocol):
     """
     Accounts, limits, set-up and the audit trail.
 
     Every method raises :class:`coatcheck.StoreUnavailable` when the database cannot answer; nothing was written then.
+    Only where a connection breaks at the very commit, nobody can tell: then the error says so.
     """
 
-    async def open(self) -> None:
+    async def open(self, *, may_be_new: bool = True) -> None:
         """
-        Make what is missing and bring the schema up to date.
+        Make what is missing. A file is brought up to date, too; a database that others may use at this moment is not.
+
+        Args:
+            may_be_new: Whether there may be nothing yet.
 
         Raises:
             StoreUnusable: It must not be used.
         """
+
+    async def migrate(self) -> Migrated:
+        """Make the tables, or bring them up to date. For one that is not open."""
 
     async def close(self) -> None:
         """Let go of it. Calling it again does nothing."""
@@ -259,7 +297,13 @@ class Database(Protocol):
     # --- clients ---
 
     async def add_client(self, client: Client) -> Outcome | None:
-        """Add a client."""
+        """
+        Add a client.
+
+        Returns:
+            ``NAME_TAKEN``: there is one with this id, small and capital letters apart. ``AUDIENCE_TAKEN``: it is a
+            browser client, and pages get tokens for one of its audiences in the name of another.
+        """
 
     async def client(self, ident: str) -> Client | None:
         """Return a client."""
@@ -270,8 +314,8 @@ class Database(Protocol):
     async def set_client_secret(self, ident: str, secret: bytes) -> Outcome | None:
         """Give a client another secret."""
 
-    async def disable_client(self, ident: str) -> Outcome | None:
-        """Give a client no more tokens."""
+    async def disable_client(self, ident: str) -> Duty | Outcome:
+        """Give a client no more tokens. The duty: what was made for it, and its own sessions, end."""
 
     # --- limits ---
 
@@ -295,6 +339,11 @@ class Database(Protocol):
 
     async def sweep(self, *, now: int, audit_s: int, limit: int) -> int:
         """Remove at most *limit* rows of each kind that is past its time; return how many."""
+
+
+@runtime_checkable
+class Portable(Database, Protocol):
+    """A database whose backups are this program's business; others have programs of their own for that."""
 
     async def export(self) -> list[Table]:
         """Return everything that belongs into a backup: table by table, in one snapshot."""

@@ -1,0 +1,182 @@
+"""
+Waiting until no node answers by the old state. Floor 3; may import: floors 0 to 2.
+
+Whoever changed something calls :meth:`Barrier.wait` with the position of the change. It returns when every node has
+said that it applied it, or when its lease has run out: any heartbeat that the store processed after the commit carries
+the change, and any before it gives a lease that ends within ``lease_s`` of the commit. That needs no opinion about who
+is dead, and no clock but our own.
+
+Rules of this module:
+
+1. (*commit-before-list*) The nodes are listed after the commit; nobody rides on a list that was read before it.
+2. Our own node is one like any other.
+3. (*bound-on-own-clock*) The wait ends after one lease, counted on this machine's clock from after the commit.
+4. (*drop-by-compare*) A row that stood still for a lease while we looked is dropped, if it still stands there. Nobody
+   is dropped because a wait ran out.
+5. A store that is lost meanwhile is told to the caller: :class:`~coatcheck.errors.BarrierIncomplete`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from coatcheck.clock import SystemClock
+from coatcheck.errors import BarrierIncomplete, CoatcheckError
+from coatcheck.records import Node, Nodes, Receipt
+from coatcheck.stores.base import LEASE_S, Store
+
+log = logging.getLogger("coatcheck")
+
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.0005, 0.02
+_DETAIL = 3
+
+
+class _Waiter:
+    """One call that waits."""
+
+    def __init__(self, position: int, since: float, done: asyncio.Future[Receipt]) -> None:
+        self.position = position
+        self.since = since
+        self.done = done
+        self.nodes = 0
+        self.awaited: set[str] | None = None  # of the first list read after the commit; None before it
+
+
+class Barrier:
+    """
+    The barriers of one engine.
+
+    Args:
+        wake: Called when a wait begins: our own node need not wait for a push.
+
+    Attributes:
+        on_wait: Hears how long each wait took, seconds.
+    """
+
+    def __init__(self, store: Store, wake: Callable[[], None]) -> None:
+        self._store = store
+        self._wake = wake
+        # Others are waited for, and a clock that a test moves by hand does not move theirs.
+        self._elapsed = SystemClock().elapsed
+        self._waiters: list[_Waiter] = []
+        self._more = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._lease_s = LEASE_S
+        self._stood: dict[str, tuple[int, float]] = {}
+        self.on_wait: Callable[[float], None] = lambda waited_s: None
+
+    async def wait(self, position: int) -> Receipt:
+        """
+        Return when no node answers by what was so before *position*. The change is committed already.
+
+        Raises:
+            BarrierIncomplete: The store was lost meanwhile. The change stands, and reaches every node; call again what
+                made it, to wait again.
+        """
+        waiter = _Waiter(position, self._elapsed(), asyncio.get_running_loop().create_future())
+        if self._store.is_embedded and not (nodes := await self._store.nodes()).rows:
+            return Receipt(position=position, nodes=len(nodes.rows), waited_s=0.0)
+        self._waiters.append(waiter)
+        self._wake()
+        self._more.set()
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._look(), name="coatcheck-barrier")
+        try:
+            receipt = await waiter.done
+        finally:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+        self.on_wait(receipt.waited_s)
+        return receipt
+
+    async def stop(self) -> None:
+        """End; who still waits hears that the wait is not complete."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+        for waiter in self._waiters:
+            self._give_up(waiter)
+
+    async def _look(self) -> None:
+        pause_s = _FIRST_PAUSE_S
+        while self._waiters:
+            # Who comes while the list is read waits for the next one: this one may be older than their commit.
+            waiters = list(self._waiters)
+            if self._more.is_set():
+                self._more.clear()
+                pause_s = _FIRST_PAUSE_S
+            try:
+                nodes = await self._store.nodes()
+            except CoatcheckError:
+                self._end_overdue(waiters)
+            except Exception:
+                log.exception("the nodes cannot be listed")
+                self._end_overdue(waiters)
+            else:
+                self._lease_s = nodes.lease_s
+                for waiter in waiters:
+                    self._judge(waiter, nodes)
+                await self._drop_dead(nodes)
+            if self._waiters and not self._more.is_set():
+                await self._nap(pause_s)
+                pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
+
+    async def _nap(self, pause_s: float) -> None:
+        waiting = asyncio.ensure_future(self._more.wait())
+        try:
+            await asyncio.wait([waiting], timeout=pause_s)
+        finally:
+            waiting.cancel()
+
+    def _judge(self, waiter: _Waiter, nodes: Nodes) -> None:
+        if waiter.awaited is None:
+            # Who joins from here on reads the log, and our change in it, after the join.
+            waiter.awaited = {node.id for node in nodes.rows}
+            waiter.nodes = len(nodes.rows)
+        behind = {node.id for node in nodes.rows if not _has_applied(node, waiter.position, nodes.epoch)}
+        waiter.awaited &= behind
+        waited_s = self._elapsed() - waiter.since
+        if not waiter.awaited or waited_s >= nodes.lease_s:
+            self._finish(waiter, Receipt(position=waiter.position, nodes=waiter.nodes, waited_s=waited_s))
+
+    def _finish(self, waiter: _Waiter, receipt: Receipt) -> None:
+        self._waiters.remove(waiter)
+        if not waiter.done.done():
+            waiter.done.set_result(receipt)
+
+    def _end_overdue(self, waiters: list[_Waiter]) -> None:
+        for waiter in waiters:
+            if self._elapsed() - waiter.since >= self._lease_s:
+                self._waiters.remove(waiter)
+                self._give_up(waiter)
+
+    def _give_up(self, waiter: _Waiter) -> None:
+        if not waiter.done.done():
+            waiter.done.set_exception(BarrierIncomplete(waiter.position, tuple(sorted(waiter.awaited or ()))))
+
+    async def _drop_dead(self, nodes: Nodes) -> None:
+        now = self._elapsed()
+        stood = {}
+        for node in nodes.rows:
+            beat, since = self._stood.get(node.id, (node.beat, now))
+            stood[node.id] = (node.beat, now if beat != node.beat else since)
+        self._stood = stood
+        for node in nodes.rows:
+            if now - stood[node.id][1] >= nodes.lease_s:
+                await self._drop(node)
+
+    async def _drop(self, node: Node) -> None:
+        del self._stood[node.id]
+        try:
+            if await self._store.drop_node(node.id, beat=node.beat):
+                log.warning("a node that stood still is taken for dead", extra={"node": node.id, "label": node.label})
+        except CoatcheckError as error:
+            log.warning("a dead node cannot be dropped now", extra={"node": node.id, "code": error.code})
+
+
+def _has_applied(node: Node, position: int, epoch: int) -> bool:
+    # A position counts only within its epoch: a store that was set back would hand out the same ones again.
+    return node.epoch == epoch and node.applied >= position

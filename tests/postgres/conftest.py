@@ -1,0 +1,37 @@
+"""Real servers for the tests of the PostgreSQL store."""
+
+from urllib.parse import parse_qsl, urlsplit
+
+import asyncpg
+import pytest
+from tests.postgres import gates
+from tests.servers import postgres
+
+
+@pytest.fixture
+def server():
+    """The server of the whole run: tests share it, each with a schema of its own."""
+    return postgres.shared()
+
+
+@pytest.fixture
+def own_server():
+    """A server for one test, which may do anything to it."""
+    mine = postgres.start()
+    yield mine
+    mine.close()
+
+
+@pytest.fixture
+def url(server):
+    """The URL of a store that is empty, and this test's alone."""
+    return server.url(socket=True)
+
+
+@pytest.fixture
+async def others(url):
+    """Who waits for a lock in this test's store."""
+    options = dict(parse_qsl(urlsplit(url).query))
+    watcher = await asyncpg.connect(host=options["host"], port=options["port"], user="postgres", database="postgres")
+    yield gates.Others(watcher, options["schema"])
+    await watcher.close()
