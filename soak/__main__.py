@@ -82,30 +82,40 @@ def main() -> int:
         folder=given.folder,
     )
     folder = make_folder(options)
-    judged: Report | None = None
+    keep = True
     try:
-        skipped, lease_s = asyncio.run(_run(options, folder))
-        _show("judging")
-        ops = load(folder / "history")
-        judged = report.judge(
-            ops,
-            seed=options.seed,
-            store=options.store,
-            duration_s=options.duration_s,
-            lease_s=lease_s,
-            skipped=skipped,
-            folder=str(folder),
-        )
+        judged, text = _judged(options, folder)
+        keep = given.keep or not judged.is_good
         _show("")
-        text = [msgspec.json.encode(judged).decode()] if given.json else report.lines(judged, ops)
-        print("\n".join(text))
+        print(msgspec.json.encode(judged).decode() if given.json else "\n".join(text))
     except asyncio.CancelledError:
-        print(f"interrupted; the history so far is in {folder}" if given.keep else "interrupted", file=sys.stderr)
+        keep = given.keep
+        print(f"interrupted; the history so far is in {folder}" if keep else "interrupted", file=sys.stderr)
         return _INTERRUPTED
+    except Exception:
+        print(f"the run itself failed; its logs are in {folder}", file=sys.stderr)
+        raise
     finally:
-        if not given.keep and (judged is None or not judged.findings):
+        if not keep:
             shutil.rmtree(folder, ignore_errors=True)
     return _GOOD if judged.is_good else _FOUND
+
+
+def _judged(options: Options, folder: Path) -> tuple[Report, list[str]]:
+    """Run it; return the outcome, and as text."""
+    skipped, lease_s = asyncio.run(_run(options, folder))
+    _show("judging")
+    ops = load(folder / "history")
+    judged = report.judge(
+        ops,
+        seed=options.seed,
+        store=options.store,
+        duration_s=options.duration_s,
+        lease_s=lease_s,
+        skipped=skipped,
+        folder=str(folder),
+    )
+    return judged, report.lines(judged, ops)
 
 
 if __name__ == "__main__":

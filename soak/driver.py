@@ -98,6 +98,17 @@ class Member:
             self.ended = self._ended_before + said["ended"]
             self._heard.set()
 
+    async def begins(self) -> None:
+        """Return when it has begun to work; raises RuntimeError when it has ended instead."""
+        ways = [asyncio.ensure_future(event.wait()) for event in (self.ready, self.gone)]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+        if not self.ready.is_set():
+            raise RuntimeError(f"worker {self.name} ended before it began: see its log")
+
     async def reaches(self, accepted: int) -> None:
         """Return when it has accepted so much from memory."""
         while self.accepted < accepted:
@@ -255,7 +266,7 @@ class Run:
                 await self._begin_life(member)
             async with asyncio.timeout(_PATIENCE_S):
                 for member in self.members:
-                    await member.ready.wait()
+                    await member.begins()
             yield
         finally:
             await self._end_everything()

@@ -18,8 +18,7 @@ import random
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-import coatcheck
-from coatcheck import Coatcheck, Refused, Session, SignedIn, StoreUnavailable, TokenPair
+from coatcheck import BarrierIncomplete, Coatcheck, Refused, Session, SignedIn, StoreUnavailable, TokenPair
 from soak.board import Board, Ticket, name
 from soak.history import Recorder, Running, now
 from soak.looking import PATIENCE_S, Hot, Looking, describe
@@ -42,7 +41,7 @@ WEIGHTS = {
     "refresh": 12.0,
     "replay": 1.0,
 }
-_Incomplete: type[Exception] = getattr(coatcheck, "BarrierIncomplete", StoreUnavailable)
+
 _T = TypeVar("_T")
 
 
@@ -127,7 +126,7 @@ class Story:
             running.done("unknown", reason="unavailable")
             self.looking.counted["writes unavailable"] += 1
             await asyncio.sleep(0.02)
-        except _Incomplete:
+        except BarrierIncomplete:
             running.done("committed", reason="incomplete")
             self.looking.counted["writes incomplete"] += 1
         except TimeoutError:
