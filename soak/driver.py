@@ -31,7 +31,7 @@ from soak.history import Recorder, now
 from soak.places import Clocks, Place, PostgresPlace, SmallDisk, SQLitePlace
 from soak.worker import Settings
 
-_PATIENCE_S = 90.0
+_PATIENCE_S = 60.0
 _MOST = 6.0  # times as long as asked for, where so much is needed to do enough
 _LIVES_AGAIN = 40  # checks from memory after the last fault: then a process goes on
 _ALWAYS = ("kill", "pause", "flood")
@@ -357,7 +357,10 @@ class Run:
                 async with asyncio.timeout(_PATIENCE_S):
                     await member.gone.wait()
             except TimeoutError:
-                self.recorder.note("crash", now(), process=member.name, note="does not end when told to")
+                text = f"does not end when told to; log-{member.name} says what it waits for"
+                self.recorder.note("crash", now(), process=member.name, note=text)
+                member.signal(signal.SIGUSR2)
+                await asyncio.sleep(1)
                 member.signal(signal.SIGKILL)
 
     # --- faults ---

@@ -265,6 +265,13 @@ def tell(**said: Any) -> None:
         sys.stdout.flush()
 
 
+def tell_where() -> None:
+    """Write to the log what every task waits for: the driver asks for it when somebody does not end."""
+    for task in asyncio.all_tasks():
+        task.print_stack(file=sys.stderr)
+    sys.stderr.flush()
+
+
 def die_with_parent() -> None:
     """Have the kernel end this process when its parent is gone. Where it cannot, the input's end does."""
     if sys.platform == "linux":
@@ -275,6 +282,7 @@ async def main() -> None:
     """Run one process."""
     commands = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGUSR2, tell_where)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
     settings = msgspec.json.decode(await commands.readline(), type=Settings)
     random.seed(settings.seed)
