@@ -339,7 +339,8 @@ def main():
     options = parser.parse_args()
     load = os.getloadavg()[0]
     print(
-        f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores, load {load:.1f}, fsync {options.fsync}"
+        f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores, load {load:.1f}, "
+        f"fsync {options.fsync}"
     )
     server = start_postgres(options.folder, fsync=options.fsync)
     try:
