@@ -47,11 +47,6 @@ def ratio(times, ours, theirs):
     return statistics.median(a / b for a, b in zip(times[ours], times[theirs], strict=True))
 
 
-def difference(times, ours, theirs):
-    """Return the median, over the rounds, of the microseconds that *ours* took more than *theirs* in the same round."""
-    return statistics.median(a - b for a, b in zip(times[ours], times[theirs], strict=True))
-
-
 def progress(done, of):
     """Show how far we are, on a terminal only."""
     if sys.stderr.isatty():

@@ -44,7 +44,7 @@ _JUDGED = frozenset({b"sec-fetch-site", b"origin", b"content-type"})
 _SHAPED = frozenset(
     spelt for name in (b"vary", b"cache-control", b"set-cookie") for spelt in (name, name.title(), name.upper())
 )
-_VARY, _ASK_AGAIN = (b"vary", b"Cookie"), (b"cache-control", b"private, no-cache")
+_ASK_AGAIN = (b"cache-control", b"private, no-cache")
 _PASS, _REFUSE, _NEED_TOKEN = csrf.Verdict.PASS, csrf.Verdict.REFUSE, csrf.Verdict.NEED_TOKEN
 
 
@@ -82,6 +82,9 @@ class SessionMiddleware:
         self._hosts = headers.hosts_of(auth.policy.origins)
         self.trusted = headers.networks(trusted_proxies)
         self._takes_tokens = auth.policy.mode != "cookie"
+        # A browser's own cache, too, must not give one bearer's page to the next.
+        self._vary_on = (b"Cookie", b"Authorization") if self._takes_tokens else (b"Cookie",)
+        self._vary = (b"vary", b", ".join(self._vary_on))
         self._audience = audience or auth.issuer or ""
         if self._takes_tokens and auth.issuer is None:
             problem = f"mode {auth.policy.mode!r} needs access tokens, and the engine has no issuer"
@@ -146,10 +149,10 @@ class SessionMiddleware:
                     fields = list(fields or ())  # an iterator, perhaps: it can be read only once
                 for name, _ in fields:
                     if name in _SHAPED:
-                        message["headers"] = headers.private(fields)
+                        message["headers"] = headers.private(fields, vary_on=self._vary_on)
                         break
                 else:
-                    message["headers"] = [*fields, _VARY, _ASK_AGAIN]
+                    message["headers"] = [*fields, self._vary, _ASK_AGAIN]
                 if visit[1] is not None or visit[2] is not None:
                     message = forms.with_cookies(message, visit[1:], self.auth)
             return send(message)

@@ -26,6 +26,7 @@ from coatcheck import arguments
 from coatcheck.clock import DAY, HOUR, Clock, SystemClock
 from coatcheck.decide import begin
 from coatcheck.errors import CoatcheckError, ConfigError, Forked, InvalidInput, NotOpen
+from coatcheck.fleet.feeding import Feeding
 from coatcheck.fleet.knowledge import FROM_THE_END
 from coatcheck.fleet.memory import Memory
 from coatcheck.fleet.timed import timed
@@ -710,6 +711,12 @@ class Coatcheck:
         log.warning("signing keys and refresh tokens reset; every secret that was in use is declared lost")
         await self._in_force(done.position)
         return done.families
+
+    @property
+    def feed(self) -> Feeding:
+        """What tells services without the store which access tokens to refuse; the ready-made server offers it."""
+        self._with_tokens()
+        return self._memory.feeding
 
     def _with_tokens(self) -> Tokens:
         self._check_open()

@@ -21,6 +21,7 @@ from coatcheck.errors import InvalidInput
 _DEEPEST = 32
 _LARGEST = 2**63
 _SHARED_LONGEST, _SHARED_MOST = 256, 1024
+_PLAIN = frozenset({str, int, float, bool, type(None)})
 
 encode = msgspec.json.Encoder(order="sorted").encode
 """JSON bytes of a checked value; equal values give equal bytes."""
@@ -58,10 +59,11 @@ class FrozenList(list[Any]):
 
 def frozen(value: Any) -> Any:
     """Return *value* with every dict and list in it made read-only."""
+    # Most of what is in them is plain, and not called for: this runs at every sign-in and for every new token.
     if isinstance(value, dict):
-        return FrozenDict({key: frozen(inner) for key, inner in value.items()})
+        return FrozenDict({key: at if type(at) in _PLAIN else frozen(at) for key, at in value.items()})
     if isinstance(value, list):
-        return FrozenList([frozen(inner) for inner in value])
+        return FrozenList([at if type(at) in _PLAIN else frozen(at) for at in value])
     return value
 
 

@@ -23,6 +23,7 @@ from coatcheck.clock import Clock, SystemClock
 from coatcheck.engine import Coatcheck
 from coatcheck.errors import ConfigError, Forked, NotOpen, StoreUnavailable
 from coatcheck.fleet.cache import Cache
+from coatcheck.fleet.feed import Feed as IssuerFeed
 from coatcheck.fleet.fetching import Jwks
 from coatcheck.fleet.keyring import Keyring
 from coatcheck.fleet.knowledge import Knowledge
@@ -39,7 +40,7 @@ log = logging.getLogger("coatcheck")
 NONE = "none-accept-until-expiry"
 _UPKEEP_S = 60.0
 _CACHED_TOKENS = 100_000
-_WHERE = f'give an engine, a store URL, or "{NONE}"'
+_WHERE = f'give the issuer\'s https URL, an engine, a store URL, or "{NONE}"'
 
 Feed = Coatcheck | str
 _Check = Any
@@ -56,8 +57,10 @@ class Verifier:
 
         audience: This service.
 
-        feed: Where keys and revocations come from: an engine in this process, the URL of a store, or
-            ``"none-accept-until-expiry"``: keys from the issuer's JWKS, and a revoked token is accepted until it ends.
+        feed: Where keys and revocations come from: the https URL of an issuer that runs the ready-made server (with
+            ``client_id:client_secret@`` in it, or these in ``COATCHECK_CLIENT_ID`` and ``COATCHECK_CLIENT_SECRET``), an
+            engine in this process, the URL of a store, or ``"none-accept-until-expiry"``: keys from the issuer's JWKS,
+            and a revoked token is accepted until it ends.
 
         clock: For tests.
     """
@@ -66,20 +69,15 @@ class Verifier:
         self.issuer = check_issuer(issuer)
         self.audience = arguments.one_audience(audience)
         self._clock: Clock = clock or SystemClock()
-        self._feed = feed
         self._store: Any = None
         if isinstance(feed, str) and feed != NONE:
-            scheme = feed.partition("://")[0]
-            if scheme in ("http", "https"):
-                raise ConfigError("feed", "an issuer's feed over HTTP is not offered yet", _WHERE)
-            if scheme != "sqlite":
-                raise ConfigError("feed", "is neither a store that others can share nor a known word", _WHERE)
-            self._store = from_url(feed)
+            self._store = _store_of(feed)
         elif isinstance(feed, Coatcheck):
             if feed.issuer != issuer:
                 raise ConfigError("feed", "is an engine of another issuer", f"give the engine of {issuer}")
         elif feed != NONE:
             raise ConfigError("feed", f"is {type(feed).__name__}", _WHERE)
+        self._feed = None if self._store is not None else feed  # a URL may hold a secret
         self._check: _Check = None
         self._closing = contextlib.AsyncExitStack()
 
@@ -98,7 +96,8 @@ class Verifier:
         Get the keys, and what was revoked.
 
         Raises:
-            StoreUnavailable: The store, or the issuer, does not answer.
+            StoreUnavailable: The store, or the issuer, does not answer. ConfigError: the issuer does not know this
+                client.
         """
         if self._check is not None:
             raise ConfigError("verifier", "is open already", "open it once")
@@ -122,6 +121,7 @@ class Verifier:
         verifying = Verifying(watch, keyring, self._clock, issuer=self.issuer, size=_CACHED_TOKENS)
         await watch.start()
         stack.push_async_callback(watch.leave)
+        await watch.be_sure()  # much to learn may have taken longer than a lease
         if not watch.is_sure(self._clock.elapsed()):
             raise StoreUnavailable("the change log cannot be read now")
         stack.callback(watch.stop, NotOpen("the verifier is closed"))
@@ -167,6 +167,15 @@ class Verifier:
             raise NotOpen('the verifier is not open; use "async with"')
         answer: Claims | Refused = self._check(revealed(jwt))
         return answer
+
+
+def _store_of(feed: str) -> Any:
+    scheme = feed.partition("://")[0]
+    if scheme in ("http", "https"):
+        return IssuerFeed(feed)
+    if scheme != "sqlite":
+        raise ConfigError("feed", "is neither a store that others can share nor a known word", _WHERE)
+    return from_url(feed)
 
 
 def _forked() -> None:

@@ -96,12 +96,13 @@ def test_add_answers_in_json(cli, with_clients):
 @pytest.mark.parametrize("kind", ["--public", "--browser"])
 def test_who_cannot_keep_a_secret_gets_none(cli, kind):
     """None is printed, none can be made later."""
-    ran = cli("clients", "add", "app", "--audience", "api", kind, "--sign-in", "--json")
+    more = ["--sign-in"] if kind == "--public" else []
+    ran = cli("clients", "add", "app", "--audience", "api", kind, *more, "--json")
     assert ran.json["secret"] is None
     assert ran.json["is_public"] is True
     assert ran.json["is_browser"] is (kind == "--browser")
-    assert ran.json["may_sign_in"] is True
-    assert "secret" not in cli("clients", "add", "app2", "--audience", "api", kind).out
+    assert ran.json["may_sign_in"] is (kind == "--public")
+    assert "shown only now" not in cli("clients", "add", "app2", "--audience", "api2", kind).out
     ran = cli("clients", "rotate-secret", "app", "--json")
     assert (ran.code, ran.error["code"]) == (1, "no_secret")
 
@@ -115,10 +116,15 @@ def test_who_cannot_keep_a_secret_gets_none(cli, kind):
         (("a\x1b[2J", "--audience", "x"), (1, "ID: ")),
         (("\udcff", "--audience", "x"), (1, "ID: ")),
         (("", "--audience", "x"), (1, "ID: ")),
-        (("other", "--audience", "a b"), (1, "--audience: ")),
+        (("REPORT", "--audience", "x"), (1, "ID: there is a client REPORT already (capital letters do not count)")),
+        (("other", "--audience", "a b"), (1, "--audience: Each has 1 to 255 visible ASCII characters")),
         (("other", "--audience", ""), (1, "--audience: ")),
-        (("other", *[text for n in range(17) for text in ("--audience", f"a{n}")]), (1, "--audience: ")),
+        (("other", "--audience", "a\x1b[2J"), (1, "--audience: ")),
+        (("other", "--audience", "\udcff"), (1, "--audience: ")),
+        (("other", "--audience", "a", "--audience", "a"), (1, "--audience: One of them is there twice")),
         (("other",), (2, "--audience")),
+        (("other", "--audience", "x", "--sign-in"), (1, "--sign-in: People sign in through clients without a secret")),
+        (("other", "--audience", "x", "--browser", "--public"), (1, "--public: A browser client has no secret anyway")),
     ],
 )
 def test_what_cannot_be_added(cli, args, expected):
@@ -129,6 +135,45 @@ def test_what_cannot_be_added(cli, args, expected):
     assert expected[1] in ran.err
     assert ran.err[:-1].isprintable()
     assert [client["id"] for client in cli("clients", "list", "--json").json] == ["report"]
+
+
+def test_pages_get_tokens_for_an_audience_in_one_name(cli):
+    """Of two browser clients for one audience only one could ever be used; a disabled one is in nobody's way."""
+    cli("clients", "add", "pages", "--audience", "api", "--audience", "orders", "--browser")
+    cli("clients", "add", "worker", "--audience", "billing")
+    ran = cli("clients", "add", "more", "--audience", "billing", "--audience", "orders", "--browser", "--json")
+    assert (ran.code, ran.error["code"]) == (1, "audience_taken")
+    assert ran.error["detail"].startswith("--audience: ")
+    assert "disable that one first, or name another audience" in ran.error["detail"]
+    assert cli("clients", "add", "other", "--audience", "billing", "--browser").code == 0
+    cli("clients", "disable", "pages")
+    assert cli("clients", "add", "more", "--audience", "orders", "--browser").code == 0
+
+
+def test_the_longest_client_that_can_be_added_gets_a_token(cli, with_clients):
+    """Each limit alone and all of them together: what is accepted works."""
+    audiences = [f"{n:02}".ljust(43, "x") for n in range(16)]
+    audiences[0] += "y" * (700 - sum(map(len, audiences)))
+    options = [text for audience in audiences for text in ("--audience", audience)]
+    secret = cli("clients", "add", "i" * 64, *options, "--json").json["secret"]
+    long = cli("clients", "add", "j", "--audience", "x" * 255, "--json")
+    assert long.code == 0
+
+    async def token(clients, auth):
+        client = await clients.authenticated("i" * 64, secret)
+        session = await clients.own_session(client, now=SystemClock().now(), for_s=60)
+        made = await auth.fresh_token(session, audience=client.audiences, client_id=client.id)
+        return auth.verify(made, audience=audiences[-1])
+
+    assert with_clients(token).audience == tuple(audiences)
+
+
+def test_a_public_client_without_sign_in_is_told_what_it_can_do(cli):
+    """Little, here: only what an application begins for it."""
+    ran = cli("clients", "add", "app", "--audience", "api", "--public")
+    assert (ran.code, ran.err) == (0, "")
+    assert "--sign-in was not given" in ran.out
+    assert "--sign-in" not in cli("clients", "add", "app2", "--audience", "api", "--public", "--sign-in").out
 
 
 def test_the_list(cli):

@@ -40,13 +40,14 @@ COMMANDS = [
     ("token", "decode"),
     ("token", "verify"),
     ("fleet",),
+    ("migrate",),
     ("audit",),
     ("sweep",),
     ("backup",),
     ("restore",),
     ("panic",),
 ]
-WITHOUT_DATABASE = (("fleet",), ("keys", "list"), ("token", "decode"), ("token", "verify"))
+WITHOUT_DATABASE = (("fleet",), ("migrate",), ("keys", "list"), ("token", "decode"), ("token", "verify"))
 ON_A_STORE = {
     "users list": (),
     "users passwd": ("x",),
@@ -163,6 +164,7 @@ def test_a_store_in_memory_is_out_of_reach(cli, command):
         ("--database", "postgresql://user:hidden@host:x/db"),
         ("--database", "postgresql://user:hid#den@host/db"),
         ("--database", "postgresql://user:hidden@host/db?schema=A"),
+        ("--store", "postgresql://user:hidden@host/db?nonsense=1"),
         ("--database", "sqlite:///"),
     ],
 )

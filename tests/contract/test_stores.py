@@ -1,12 +1,19 @@
 """Every store keeps the same contract."""
 
 import pytest
-from tests.servers import postgres
+from tests.servers import pgbouncer, postgres
 
 from coatcheck.stores.memory import MemoryStore
 from coatcheck.stores.postgres import PostgresStore
 from coatcheck.stores.sqlite import SQLiteStore
 from coatcheck.testing import EmbeddedStoreContract, FleetStoreContract
+
+
+@pytest.fixture(scope="module")
+def pooler():
+    """The port of a PgBouncer before the shared server."""
+    with pgbouncer.before(postgres.shared()) as port:
+        yield port
 
 
 class TestMemoryStore(EmbeddedStoreContract):
@@ -40,3 +47,16 @@ class TestPostgresStoreOn15(FleetStoreContract):
 
     def make_store(self):
         return PostgresStore(postgres.shared("15").url(socket=True))
+
+
+@pytest.mark.long
+class TestPostgresStoreBehindPgBouncer(FleetStoreContract):
+    """Each transaction on another connection of the server: nothing of ours may rest on one."""
+
+    @pytest.fixture(autouse=True)
+    def _pooler(self, pooler):
+        self.port = pooler
+
+    def make_store(self):
+        here = postgres.shared()
+        return PostgresStore(here.url(pgbouncer="true").replace(f":{here.port}/", f":{self.port}/"))

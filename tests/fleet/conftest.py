@@ -1,12 +1,20 @@
 import pytest
-from tests.fleet.fleet import Fleet, SharedMemory
+from tests.fleet.fleet import LEASE_S, Fleet, SharedMemory
+from tests.servers import postgres
+
+from coatcheck.stores.postgres import PostgresStore, migrate
 
 
-@pytest.fixture
-async def fleet(monkeypatch):
-    """A fleet over a store in memory; tests/postgres runs the same stories over a real one."""
-    shared = SharedMemory()
-    fleet = Fleet(monkeypatch, lambda: shared)
+@pytest.fixture(params=["memory", "postgres"])
+async def fleet(request, monkeypatch):
+    """A fleet over a dict that is used like a store behind a network, and over a real PostgreSQL."""
+    if request.param == "memory":
+        shared = SharedMemory()
+        fleet = Fleet(monkeypatch, lambda: shared)
+    else:
+        url = postgres.shared().url()
+        await migrate(url, lease_s=LEASE_S)
+        fleet = Fleet(monkeypatch, lambda: PostgresStore(url))
     yield fleet
     await fleet.close()
 

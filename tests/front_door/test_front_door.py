@@ -206,6 +206,10 @@ OURS, SIBLING = "https://orders.example.com", "https://reports.example.com:8443"
         ({"upgrade": "WebSocket", "origin": "https://evil.example"}, 403),
         ({"upgrade": "h2c, websocket", "origin": "https://evil.example"}, 403),
         ({"sec_fetch_mode": ["cors", "websocket"], "origin": "https://evil.example"}, 403),
+        # Whoever says that it is one, is believed.
+        ({"sec_websocket_key": "x", "origin": "https://evil.example", "sec_fetch_mode": "cors"}, 403),
+        ({"upgrade": "websocket", "origin": "https://evil.example", "sec_fetch_mode": "cors"}, 403),
+        (WS | {"origin": "https://evil.example", "sec_fetch_mode": "cors"}, 403),
         # An Origin is what every handshake has, and of GETs hardly another, unless a current browser says so.
         ({"origin": "https://evil.example"}, 403),
         ({"origin": OURS}, 200),

@@ -278,6 +278,14 @@ async def test_memory_that_is_unsure_is_told_as_such(program, clients, site, mon
     assert answer.headers["retry-after"] == "5"
 
 
+async def test_a_client_without_a_secret_does_not_act_for_itself(program, clients, site):
+    """Anybody could be that client (RFC 6749, section 4.4)."""
+    await clients("cli", is_public=True)
+    answer = await program.post("/oauth/token", **form(grant_type="client_credentials", client_id="cli"))
+    assert answer.status_code == 400 and answer.json()["error"] == "unauthorized_client"
+    assert await site.auth.sessions_of("client:cli") == []
+
+
 @pytest.mark.parametrize("value", ["Basic !!", "Basic " + base64.b64encode(b"no colon").decode(), "Bearer x"])
 async def test_broken_credentials_are_401(program, value):
     """Never a traceback."""
@@ -321,6 +329,16 @@ async def test_introspection_is_for_ones_own_audience(program, clients, sign_in,
     await site.auth.revoke(site.auth.verify(token, audience="orders").sid)
     told = await program.post("/oauth/introspect", **form(token=token), auth=("orders-api", orders))
     assert told.json() == {"active": False}
+
+
+async def test_a_client_without_a_secret_learns_nothing_by_introspection(program, clients, sign_in, site):
+    """Not even of its own token: anybody can call themselves by its name (RFC 7662, section 2.1)."""
+    await clients("cli", "orders", is_public=True, may_sign_in=True)
+    token = (await sign_in()).json()["access_token"]
+    for asked in (token, "x"):
+        told = await program.post("/oauth/introspect", **form(token=asked, client_id="cli"))
+        assert told.status_code == 401 and told.json()["error"] == "invalid_client"
+        assert "active" not in told.json() and "www-authenticate" in told.headers
 
 
 async def test_no_claim_answers_for_introspection(program, clients, make_site, people, tmp_path):
@@ -420,6 +438,27 @@ async def test_a_captured_token_is_refused_after(people, enter, clients, site, t
         await ENDS[end](site, maria, root, people)
         assert not site.auth.verify(token, audience="orders")
         assert not verifier.verify(token)
+
+
+@pytest.mark.parametrize("end", [name for name in ENDS if name != "sign-out"])
+async def test_a_captured_refresh_token_is_refused_after(people, enter, clients, sign_in, program, site, end):
+    """However its session ended; where it goes on, the next token says what is true now, under a key that counts."""
+    await clients("cli", is_public=True, may_sign_in=True)
+    root = await enter("root")
+    await root.patch(f"/api/users/{people.maria.id}", json={"admin": True})
+    maria, pair = await enter("maria"), (await sign_in()).json()
+    before = site.auth.verify(pair["access_token"], audience="orders")
+    maria.sid = before.sid  # whose session is kicked
+    await ENDS[end](site, maria, root, people)
+    assert not site.auth.verify(pair["access_token"], audience="orders")
+    ask = form(grant_type="refresh_token", refresh_token=pair["refresh_token"], client_id="cli")
+    answer = await program.post("/oauth/token", **ask)
+    if end in ("demoted", "key"):
+        after = site.auth.verify(answer.json()["access_token"], audience="orders")
+        assert (after.kid != before.kid) == (end == "key")
+        assert ("admin" in after.all["roles"]) == (end == "key")
+    else:
+        assert answer.status_code == 400 and answer.json()["error"] == "invalid_grant"
 
 
 async def test_a_session_cookie_counts_for_nothing_at_the_oauth_addresses(people, enter):

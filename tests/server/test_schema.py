@@ -83,7 +83,9 @@ class Running:
             async with self.site.lifespan():
                 add = self.site.accounts.add
                 self.root = await add("Root", PASSWORD, is_admin=True, by=None)
-                await self.site.clients.add("page", ["orders"], is_browser=True, now=self.site.clock.now())
+                now = self.site.clock.now()
+                await self.site.clients.add("page", ["orders"], is_browser=True, now=now)
+                _, self.secret = await self.site.clients.add("orders-api", ["orders"], now=now)
                 self.maria = await add("Maria", PASSWORD, is_admin=False, by=None)
                 self._server = run._Side(run._config(build_app(self.site, opens=False)))
                 self._ready.set_result(None)
@@ -121,12 +123,12 @@ def http():
         yield session
 
 
-def send(case, running, http, *, token=None):
+def send(case, running, http, *, token=None, auth=None):
     """Send one case, as a program does, and hold the answer against the description."""
     cookies = {} if token is None else {SESSION: token}
     http.cookies.clear()
     case.cookies.clear()
-    return case.call_and_validate(base_url=running.url, session=http, cookies=cookies, checks=CHECKS)
+    return case.call_and_validate(base_url=running.url, session=http, cookies=cookies, checks=CHECKS, auth=auth)
 
 
 @SCHEMA.parametrize()
@@ -134,6 +136,16 @@ def send(case, running, http, *, token=None):
 def test_an_administrator_gets_what_the_description_says(case, running, http):
     """Any input, right and wrong, each with a session of its own: no fault, and no answer that is not described."""
     send(case, running, http, token=running.enter(running.root).token)
+
+
+OF_CLIENTS = {path: DESCRIPTION["paths"][path] for path in ("/feed", "/feed/{node}")}
+
+
+@schema_of(DESCRIPTION | {"paths": OF_CLIENTS}, edges=True).parametrize()
+@bounded(8)
+def test_a_client_gets_what_the_description_says(case, running, http):
+    """Any input, right and wrong."""
+    send(case, running, http, auth=("orders-api", running.secret))
 
 
 @schema_of(DESCRIPTION, edges=False).parametrize()
@@ -153,6 +165,7 @@ BODIES = {
     "add_user": {"username": "Zoe", "password": PASSWORD},
     "change_user": {"disabled": False},
     "token": {"audience": "orders"},
+    "feed": {"label": "host"},
 }
 
 
@@ -165,12 +178,13 @@ def test_what_is_asked_rightly_is_answered_as_described(endpoint, running, http)
     user, victim = (running.add(f"{endpoint.handler.__name__} {number}") for number in range(2))
     caller, other = running.enter(user), running.enter(victim)
     is_own = endpoint.path == "/api/sessions/{sid}"
-    paths = {"id": victim.id, "sid": running.enter(user).sid if is_own else other.sid}
+    paths = {"id": victim.id, "sid": running.enter(user).sid if is_own else other.sid, "node": "0" * 32}
     case = SCHEMA[endpoint.path][endpoint.method].Case(
         path_parameters={name: value for name, value in paths.items() if f"{{{name}}}" in endpoint.path},
         **({"body": BODIES[endpoint.handler.__name__], "media_type": "application/json"} if endpoint.body else {}),
     )
-    assert send(case, running, http, token=caller.token).status_code == endpoint.status
+    auth = ("orders-api", running.secret) if endpoint.who == "client" else None
+    assert send(case, running, http, token=caller.token, auth=auth).status_code == endpoint.status
 
 
 def test_every_documented_query_is_taken(running, http):

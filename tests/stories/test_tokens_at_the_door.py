@@ -88,6 +88,22 @@ async def test_two_bearers_are_none(engine):
         assert (await client.get("/", headers=fields[:1])).status_code == 200
 
 
+@pytest.mark.parametrize(("mode", "vary"), [("cookie", "Cookie"), ("jwt", "Cookie, Authorization")])
+@pytest.mark.parametrize("said", [{}, {"cache-control": "private, max-age=60"}, {"vary": "authorization, Accept"}])
+async def test_caches_tell_bearers_apart(engine, mode, vary, said):
+    """One browser, two accounts, one after the other: its own cache must not give the second the first one's page."""
+    async with engine(mode) as auth:
+
+        async def page(request):
+            return JSONResponse({}, headers=said)
+
+        app = SessionMiddleware(Starlette(routes=[Route("/", page)]), auth=auth)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://app.example.com") as client:
+            told = {name.strip().lower() for name in (await client.get("/")).headers["vary"].split(",")}
+        before = {name.strip().lower() for name in said.get("vary", "").split(",")} - {""}
+        assert told == before | {name.strip().lower() for name in vary.split(",")}
+
+
 async def test_another_scheme_is_none_of_ours(engine):
     """Basic credentials are the application's own business."""
     async with engine("hybrid") as auth, browser(auth) as client:

@@ -253,6 +253,22 @@ async def test_guessers_sign_nobody_out(auth, pair, started):
     assert not isinstance(await use(auth, pair), Refused)
 
 
+async def test_revoking_takes_a_genuine_token_of_the_same_client(auth, pair, started):
+    """A guess, another client's and none at all end nothing; a spent one ends the session like the current one."""
+    parsed = refresh_token.parse(pair.refresh_token.reveal())
+    body = parsed.family + parsed.generation.to_bytes(4, "big")
+    guess = "ccr1_" + base64url.encode(body + bytes(32))
+    assert await auth.revoke_refresh(guess, client_id="cli") == Refused(Reason.NOT_GENUINE)
+    assert await auth.revoke_refresh(pair.refresh_token, client_id="other") == Refused(Reason.WRONG_CLIENT)
+    assert await auth.revoke_refresh(pair.access_token, client_id="cli") == Refused(Reason.MALFORMED)
+    unknown = "ccr1_" + base64url.encode(bytes(20) + bytes(32))
+    assert await auth.revoke_refresh(unknown, client_id="cli") == Refused(Reason.UNKNOWN)
+    assert await lives(auth, started)
+    await use(auth, pair)
+    assert not isinstance(await auth.revoke_refresh(pair.refresh_token, client_id="cli"), Refused)
+    assert not await lives(auth, started)
+
+
 async def test_an_unknown_family_and_other_texts_are_refused(auth, pair, started):
     """A family that never was; a session token, an access token, nothing."""
     body = secrets.token_bytes(16) + (1).to_bytes(4, "big")
@@ -404,9 +420,9 @@ async def test_a_store_that_fails_leaves_the_token_usable(auth, pair, started, m
     assert await lives(auth, started)
 
 
-@pytest.mark.parametrize("method", ["family", "load_sid", "add_family"])
-async def test_a_store_that_cannot_be_read_changes_nothing(auth, pair, started, monkeypatch, method):
-    """The fault is raised, and what was presented works afterwards."""
+@pytest.mark.parametrize("method", ["family", "load_sid", "load", "add_family"])
+async def test_a_store_that_cannot_be_read_changes_nothing(auth, pair, started, clock, monkeypatch, method):
+    """The fault is raised, and what was presented works afterwards, also long after."""
 
     async def failing(*args, **kwargs):
         raise StoreUnavailable("test")
@@ -417,7 +433,34 @@ async def test_a_store_that_cannot_be_read_changes_nothing(auth, pair, started, 
             if method == "add_family":
                 await auth.issue_refresh(started.session, client_id="cli", audience="x")
             await use(auth, pair)
+    clock.advance(GRACE_S * 2)
     assert not isinstance(await use(auth, pair), Refused)
+
+
+async def test_a_store_that_is_unsure_changes_nothing(auth, pair, started, clock, monkeypatch):
+    """Memory cannot be trusted in the middle: refused as such, and what was presented works afterwards."""
+    with monkeypatch.context() as patched:
+        patched.setattr(auth._memory._watch, "is_sure", lambda elapsed: False)
+        assert await use(auth, pair) == Refused(Reason.UNSURE)
+    clock.advance(GRACE_S * 2)
+    after = await use(auth, pair)
+    assert refresh_token.parse(after.refresh_token.reveal()).generation == 2
+
+
+async def test_a_theft_whose_end_fails_is_still_one(auth, pair, started, monkeypatch):
+    """The fault is raised, nothing is given out, and the next one who comes with that token ends the session."""
+    current = await use(auth, await use(auth, pair))
+
+    async def failing(*args, **kwargs):
+        raise StoreUnavailable("test")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(auth._store, "end", failing)
+        with pytest.raises(StoreUnavailable):
+            await use(auth, pair)
+    assert await use(auth, pair) == Refused(Reason.REUSED)
+    assert not await lives(auth, started)
+    assert isinstance(await use(auth, current), Refused)
 
 
 async def test_a_caller_that_goes_away_leaves_the_token_usable(auth, pair, started, monkeypatch):

@@ -24,6 +24,8 @@ from coatcheck.cli.clients import app as clients
 from coatcheck.cli.fleet import EXAMPLES as FLEET_EXAMPLES
 from coatcheck.cli.fleet import fleet
 from coatcheck.cli.keys import app as keys
+from coatcheck.cli.migrate import EXAMPLES as MIGRATE_EXAMPLES
+from coatcheck.cli.migrate import migrate
 from coatcheck.cli.mistakes import INTERRUPTED, WRONG, Mistake, of_ours, tell
 from coatcheck.cli.options import examples
 from coatcheck.cli.panic import EXAMPLES as PANIC_EXAMPLES
@@ -44,6 +46,7 @@ app.add_typer(clients, name="clients")
 app.add_typer(keys, name="keys")
 app.add_typer(token, name="token")
 app.command("fleet", epilog=FLEET_EXAMPLES, short_help="Show who answers from memory.")(fleet)
+app.command("migrate", epilog=MIGRATE_EXAMPLES, short_help="Make or update the tables in PostgreSQL.")(migrate)
 app.command("audit", epilog=AUDIT_EXAMPLES)(audit)
 app.command("sweep", epilog=SWEEP_EXAMPLES, short_help="Remove what is past its time.")(sweep)
 app.command("backup", epilog=BACKUP_EXAMPLES, short_help="Write accounts and the audit trail to a file.")(backup)

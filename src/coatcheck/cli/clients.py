@@ -24,7 +24,7 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Add and cha
 
 Ident = Annotated[str, typer.Argument(metavar="ID", help="The client_id of the program.", show_default=False)]
 
-_FIELDS = {"id": "ID", "audience": "--audience"}
+_FIELDS = {"id": "ID", "audience": "--audience", "public": "--public", "sign_in": "--sign-in"}
 
 
 def _document(client: Client) -> dict[str, Any]:
@@ -51,7 +51,8 @@ def _unknown(ident: str) -> NoReturn:
 
 def _refuse(problem: Problem, ident: str) -> NoReturn:
     if problem == NAME_TAKEN:
-        raise Mistake(problem.code, f"ID: there is a client {shown(ident)} already; choose another id")
+        is_there = f"there is a client {shown(ident)} already (capital letters do not count)"
+        raise Mistake(problem.code, f"ID: {is_there}; choose another id")
     field = _FIELDS.get(problem.field or "", problem.field)
     raise Mistake(problem.code, f"{field}: {problem.detail}" if field else problem.detail)
 
@@ -103,6 +104,9 @@ def add(
     out.say(f"{shown(client.id)} can get tokens for {shown(', '.join(client.audiences))}.")
     if secret is not None:
         _tell_secret(secret, out)
+    elif not client.is_browser and not client.may_sign_in:
+        out.say("It can only renew refresh tokens that an application issues for it: people cannot sign in through it,")
+        out.say("since --sign-in was not given, and without a secret it cannot act for itself.")
     out.document({**_document(client), "secret": secret})
 
 

@@ -73,7 +73,7 @@ class Jwks:
         url = self._issuer.rstrip("/") + "/.well-known/jwks.json"
         try:
             listed = json.loads(self._get(url))["keys"]
-            usable = _usable(listed[:_MOST_KEYS])
+            usable = keys_in(listed[:_MOST_KEYS])
             if not isinstance(listed, list) or not usable:
                 raise ValueError
         except (OSError, http.client.HTTPException) as error:
@@ -152,7 +152,7 @@ def _hang_up(sock: socket.socket) -> None:
         sock.shutdown(socket.SHUT_RDWR)
 
 
-def _usable(listed: list[Any]) -> dict[str, Key]:
+def keys_in(listed: list[Any]) -> dict[str, Key]:
     """Return those of use here, by their ``kid``. Of two under one name nobody can tell which is meant: neither is."""
     found = [key for jwk in listed if (key := _key(jwk)) is not None]
     times = Counter(jwk["kid"] for jwk in listed if isinstance(jwk, dict) and isinstance(jwk.get("kid"), str))

@@ -18,6 +18,8 @@ Rules of this module:
 6. (*told-means-drop*) No row, a log trimmed past us, another epoch: forget everything, and join under a new random id.
 7. One heartbeat is under way at a time; an answer that comes too late is thrown away.
 8. A push only wakes us early.
+9. Heartbeats follow each other at a quarter of the lease, counted from when they are sent. So a feed that holds its
+   answers for that long (``docs/reference/feed.md``) is asked again at once.
 """
 
 from __future__ import annotations
@@ -49,6 +51,7 @@ BEATS_PER_LEASE = 4
 _CALENDAR_S = 0.05
 _SHORTEST_PAUSE_S = 0.02
 _TRIES = 4
+_JOIN_S = 15.0
 
 
 def trusted_s(lease_s: float) -> float:
@@ -111,6 +114,7 @@ class Lease(Trust):
 
     def wake(self) -> None:
         """Send a heartbeat now: somebody in this process waits for us to have applied something."""
+        super().wake()
         self._pushed = True
         self._wake.set()
 
@@ -123,7 +127,7 @@ class Lease(Trust):
         self.ask_at = self._deadline = NEVER
         self._has_lapsed = True  # the time before the first lease is no lapse
         self.knowledge.begin()
-        await self._bounded(self._join())
+        await self._bounded(self._join(), _JOIN_S)
         loop = asyncio.get_running_loop()
         self._tasks = [
             loop.create_task(self._run(), name="coatcheck-heartbeat"),
@@ -140,13 +144,15 @@ class Lease(Trust):
         if node is not None:
             # Nobody needs to wait for us any more. If this fails the row is dropped for standing still.
             with contextlib.suppress(CoatcheckError, TimeoutError):
-                await self._bounded(self._store.leave(node))
+                await self._bounded(self._store.leave(node), self.lease_s * 2)
 
     async def _run(self) -> None:
         failures = 0
         while True:
+            began = asyncio.get_running_loop().time()
             try:
-                is_news = await self._bounded(self._round())
+                # After a failure, too: somebody may have been waiting for us meanwhile.
+                is_news = await self._bounded(self._round(), self._round_s()) or failures > 0
                 fault, failures = None, 0
             except CoatcheckError as error:
                 is_news, fault, failures = False, error, failures + 1
@@ -159,7 +165,9 @@ class Lease(Trust):
                 log.warning("no heartbeat", extra={"node": self.node, "code": fault.code if fault else ""})
             # News is acknowledged at once: somebody may be waiting for it.
             pause_s = 0.0 if is_news else self._pause_s(failures)
-            if pause_s:
+            if not failures:
+                pause_s -= asyncio.get_running_loop().time() - began
+            if pause_s > 0:
                 await self._sleep(pause_s, shortest_s=_SHORTEST_PAUSE_S if failures else 0.0)
 
     async def _round(self) -> bool:
@@ -230,8 +238,8 @@ class Lease(Trust):
         while known.is_followed_by(tail):
             with self._lock:
                 known.apply(tail)
+            await self._load_keys()  # before more is asked for: on a feed, asking acknowledges
             if known.applied >= goal:
-                await self._load_keys()
                 return True
             tail = await self._store.tail(known.applied)
         return False
@@ -298,10 +306,13 @@ class Lease(Trust):
             await self._store.pushed()
             self.wake()
 
-    async def _bounded(self, work: Coroutine[Any, Any, T]) -> T:
-        """Wait no longer than a lease: what comes later is of no use, and is not to be believed."""
+    def _round_s(self) -> float:
+        # What comes later than a lease is of no use. Joining may take longer: there may be much to learn.
+        return _JOIN_S if self.node is None else self.lease_s * 2
+
+    async def _bounded(self, work: Coroutine[Any, Any, T], most_s: float) -> T:
         try:
-            async with asyncio.timeout((self.lease_s or 2.0) * 2):
+            async with asyncio.timeout(most_s):
                 return await work
         except TimeoutError:
             raise StoreUnavailable("the store did not answer a heartbeat in time") from None

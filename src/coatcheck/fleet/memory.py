@@ -23,6 +23,8 @@ from coatcheck.decide import lifetime
 from coatcheck.errors import CoatcheckError, StoreUnavailable
 from coatcheck.fleet.barrier import Barrier
 from coatcheck.fleet.cache import Cache, Entry, Fill
+from coatcheck.fleet.feeding import Feeding
+from coatcheck.fleet.hints import Hints
 from coatcheck.fleet.keyring import Keyring
 from coatcheck.fleet.knowledge import Knowledge
 from coatcheck.fleet.lease import Lease
@@ -54,6 +56,8 @@ class Memory:
 
         warm: Checks answered from memory. asked: those that went to the store, by what came of it. Counted without a
             lock: with several threads a few may be missing.
+
+        feeding: Tells services without the store what changes.
     """
 
     def __init__(self, store: EmbeddedStore | FleetStore, clock: Clock, policy: Policy) -> None:
@@ -67,6 +71,7 @@ class Memory:
         self.warm = 0
         self.asked: Counter[str] = Counter()
         self._watch = trust_in(store, Knowledge(self._cache, self._unstored, clock), clock)
+        self.feeding = Feeding(store, Hints(self._watch, clock), clock)
 
     def hold_tokens(self, issuer: str, seals: Mapping[str, bytes]) -> tuple[Minting, Verifying]:
         """From the next :meth:`start` on keep what access tokens need; return what works with it."""
@@ -98,6 +103,7 @@ class Memory:
         self._cache.drop()
         self._unstored.drop()
         await self._watch.start()
+        self.feeding.start()
         self.barrier = Barrier(self._store, self._watch.wake)
         self._reader = Reader(self._store, self._cache, self._watch, self._clock, self._entry)
         self.seen = SeenAt(self._store, self._cache)
@@ -110,6 +116,7 @@ class Memory:
 
     async def leave(self) -> None:
         """After :meth:`shut`: end what runs in the background, and write what is still to be written."""
+        await self.feeding.stop()
         await self.barrier.stop()
         await self._watch.leave()
         await self.upkeep.stop()

@@ -14,7 +14,7 @@ Rules of this module:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from coatcheck.clock import Clock
 from coatcheck.errors import CoatcheckError
@@ -36,6 +36,8 @@ class Trust(ABC):
         lapses: How often memory was not to be trusted when it was asked for the first time since it was.
 
         now: The calendar, whole seconds, a twentieth of a second old at most while sure.
+
+        on_wake: Hears that the log may have grown: early, and not every time.
     """
 
     def __init__(self, knowledge: Knowledge, clock: Clock) -> None:
@@ -47,6 +49,7 @@ class Trust(ABC):
         self.ask_at = NEVER
         self.now = 0
         self.lapses = 0
+        self.on_wake: Callable[[], None] = lambda: None
 
     def is_sure(self, elapsed: float) -> bool:
         """
@@ -72,8 +75,9 @@ class Trust(ABC):
         self._fault = fault
         self.ask_at = NEVER
 
-    def wake(self) -> None:  # noqa: B027  doing nothing is right for who looks anyway
+    def wake(self) -> None:
         """Hear that something was just written here that we must apply; an embedded store is looked at anyway."""
+        self.on_wake()
 
     @abstractmethod
     def catch_up(self, elapsed: float) -> bool:

@@ -86,9 +86,11 @@ def _is_in(address: str, trusted: tuple[Network, ...]) -> bool:
     return any(plain in network for network in trusted)
 
 
-def private(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+def private(
+    headers: Iterable[tuple[bytes, bytes]], *, vary_on: tuple[bytes, ...] = (b"Cookie",)
+) -> list[tuple[bytes, bytes]]:
     """
-    Return response *headers* made safe for caches: ``Cookie`` in Vary, and no shared cache may keep the response.
+    Return response *headers* made safe for caches: *vary_on* in Vary, and no shared cache may keep the response.
 
     A response that sets a cookie is kept nowhere. One that says nothing may be kept by its visitor's own browser, if it
     asks again each time. What the application said stays, except permission for shared caches.
@@ -106,15 +108,15 @@ def private(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]
         else:
             sets_cookie = sets_cookie or name == b"set-cookie"
             kept.append(pair)
-    kept.append((b"vary", _with_cookie(vary) if vary else b"Cookie"))
+    kept.append((b"vary", _varied(vary, vary_on)))
     kept.append((b"cache-control", b"no-store" if sets_cookie else _without_shared(control)))
     return kept
 
 
-def _with_cookie(fields: list[bytes]) -> bytes:
+def _varied(fields: list[bytes], vary_on: tuple[bytes, ...]) -> bytes:
     names = [name.strip() for field in fields for name in field.split(b",")]
-    lowered = [name.lower() for name in names]
-    return b", ".join(names if b"cookie" in lowered or b"*" in lowered else [*names, b"Cookie"])
+    lowered = {name.lower() for name in names}
+    return b", ".join(names if b"*" in lowered else [*names, *(one for one in vary_on if one.lower() not in lowered)])
 
 
 def _without_shared(fields: list[bytes]) -> bytes:

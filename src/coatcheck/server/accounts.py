@@ -34,6 +34,7 @@ PROBLEMS = {
     Outcome.WRONG_CODE: problems.WRONG_CODE,
     Outcome.SET_UP_ALREADY: problems.SET_UP_ALREADY,
     Outcome.CHANGED_MEANWHILE: problems.CHANGED_MEANWHILE,
+    Outcome.AUDIENCE_TAKEN: problems.AUDIENCE_TAKEN,
 }
 
 

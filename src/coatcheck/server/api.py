@@ -22,7 +22,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from coatcheck import Refused, Session
-from coatcheck.server import endpoint, openapi, problems
+from coatcheck.server import endpoint, feed, openapi, problems
 from coatcheck.server.carry import cookies_of
 from coatcheck.server.database.base import Event, User
 from coatcheck.server.endpoint import Answer, Call, Endpoint, Query, problem_response
@@ -48,7 +48,7 @@ from coatcheck.server.shapes import (
 )
 from coatcheck.server.site import Site
 
-PREFIXES = ("/api/",)
+PREFIXES = ("/api/", feed.PATH)
 
 
 def _session(call: Call, session: Session, current: str | None) -> SessionOut:
@@ -427,6 +427,7 @@ ENDPOINTS = (
         ),
         who="admin",
     ),
+    *feed.ENDPOINTS,
 )
 
 

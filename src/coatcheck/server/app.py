@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from coatcheck import CoatcheckError
 from coatcheck.asgi import SessionMiddleware
-from coatcheck.server import api, oauth, pages
+from coatcheck.server import api, feed, oauth, pages
 from coatcheck.server.door import Bodies, Hall
 from coatcheck.server.metrics import Metrics
 from coatcheck.server.site import Site
@@ -26,7 +26,7 @@ from coatcheck.server.site import Site
 log = logging.getLogger("coatcheck.server")
 
 # Without a session, or with one that must not count as activity.
-EXCLUDED = ("/static/", "/live/", "/.well-known/")
+EXCLUDED = ("/static/", "/live/", "/.well-known/", feed.PATH)
 
 
 def build_app(

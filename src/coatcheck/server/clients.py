@@ -7,7 +7,8 @@ Rules of this module:
 2. A client that acts for itself has a session of its own, whose subject is ``client:`` and its id. Who signs in through
    one has a session that it owns. So disabling a client is a revocation like any other, in force everywhere when it
    returns.
-3. What is made for a client is looked at once more after it was made: the client may have been disabled meanwhile, by
+3. What no client could use is refused when it is added, with the remedy, and not when its first request fails.
+4. What is made for a client is looked at once more after it was made: the client may have been disabled meanwhile, by
    somebody who did not find it yet.
 """
 
@@ -28,8 +29,53 @@ from coatcheck.server.visitor import Visitor
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _AUDIENCE = re.compile(r"[!-~]{1,255}", re.ASCII)
-_BROWSER = "browser"  # the client in tokens that no client has asked for
 MOST_AUDIENCES = 16
+AUDIENCES_BYTES = 700
+"""All audiences of a client together: a token has 2,048 bytes at most, in base64, and has more to say than these."""
+
+_OURS = frozenset({"browser"})
+"""``client_id`` of tokens that no client asked for: a client of that name could revoke what they belong to."""
+
+
+def why_not(
+    ident: str, audiences: Sequence[str], *, is_public: bool, is_browser: bool, may_sign_in: bool
+) -> Problem | None:
+    """Say what is wrong with a new client."""
+    if not _ID.fullmatch(ident):
+        rule = "An id has 1 to 64 letters, digits, dots, hyphens and underscores, and begins with a letter or a digit"
+        return problems.invalid("id", f"{rule}; choose a name, not an address.")
+    if ident.lower() in _OURS and not is_browser:
+        return problems.invalid("id", "That is the client_id of tokens that no client asked for; choose another.")
+    wrong = _why_not_audiences(audiences)
+    if wrong is not None:
+        return problems.invalid("audience", wrong)
+    if is_browser and is_public:
+        return problems.invalid("public", "A browser client has no secret anyway; leave out one of the two.")
+    if is_browser and may_sign_in:
+        detail = "Pages sign in with a cookie, never for tokens; leave it out, or add a public client for programs."
+        return problems.invalid("sign_in", detail)
+    if may_sign_in and not is_public:
+        detail = "People sign in through clients without a secret only; add a public client for it."
+        return problems.invalid("sign_in", detail)
+    return None
+
+
+def _why_not_audiences(audiences: Sequence[str]) -> str | None:
+    if not 1 <= len(audiences) <= MOST_AUDIENCES:
+        return f"There are {len(audiences)}; name 1 to {MOST_AUDIENCES}, or spread them over several clients."
+    for audience in audiences:
+        if not _AUDIENCE.fullmatch(audience):
+            return "Each has 1 to 255 visible ASCII characters; name it as the service does that verifies the token."
+        if "," in audience:
+            return "Each is one name, without commas; give several one by one."
+        if "*" in audience:
+            return "Each is one name, exactly; there are no wildcards, so name every service."
+    if len(set(audiences)) < len(audiences):
+        return "One of them is there twice; name each once."
+    if sum(map(len, audiences)) > AUDIENCES_BYTES:
+        too_many = f"Together they are longer than {AUDIENCES_BYTES} characters, and would not fit into a token"
+        return f"{too_many}; shorten them, or spread them over several clients."
+    return None
 
 
 class Clients:
@@ -53,17 +99,14 @@ class Clients:
         by: Visitor | None = None,
     ) -> tuple[Client, str | None] | Problem:
         """Add a client; return it and its secret, which is nowhere else. None for a public or a browser client."""
-        if not _ID.fullmatch(ident):
-            return problems.invalid("id", "An id has 1 to 64 letters, digits, dots, hyphens and underscores.")
-        if ident == _BROWSER and not is_browser:
-            return problems.invalid("id", "Access tokens for pages carry that name, so it is no other client's.")
-        if not 1 <= len(set(audiences)) <= MOST_AUDIENCES or not all(map(_AUDIENCE.fullmatch, audiences)):
-            return problems.invalid("audience", f"Name one to {MOST_AUDIENCES} audiences, without spaces.")
+        wrong = why_not(ident, audiences, is_public=is_public, is_browser=is_browser, may_sign_in=may_sign_in)
+        if wrong is not None:
+            return wrong
         secret = None if is_public or is_browser else secrets.token_urlsafe(32)
         client = Client(
             id=ident,
             secret=None if secret is None else _digest(secret),
-            audiences=tuple(dict.fromkeys(audiences)),
+            audiences=tuple(audiences),
             is_browser=is_browser,
             may_sign_in=may_sign_in,
             created_at=now,

@@ -20,14 +20,17 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from coatcheck.server import problems
+from coatcheck.server import basic, problems
 from coatcheck.server.carry import signed_out
+from coatcheck.server.database.base import Client
 from coatcheck.server.office import is_admin
 from coatcheck.server.problems import Problem
 from coatcheck.server.site import Site
 from coatcheck.server.visitor import Visitor
 
 _NUMBER_LONGEST = 16
+# What every browser sends along, and no other program does. Node.js's fetch sends Sec-Fetch-Mode, and none of these.
+_OF_PAGES = frozenset({"origin", "sec-fetch-site", "sec-fetch-dest", "sec-fetch-user"})
 _PLACE = re.compile(r" - at `\$\.?([^`]*)`$")
 
 
@@ -44,7 +47,12 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """One request, read and checked: what a handler gets. is_from_page: whether a browser's page sent it."""
+    """
+    One request, read and checked: what a handler gets.
+
+    Attributes:
+        is_from_page: Whether a browser's page sent it. client: the program that sent it, where only programs may.
+    """
 
     site: Site
     visitor: Visitor
@@ -52,6 +60,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     path: Mapping[str, str] = {}
     query: Mapping[str, Any] = {}
     is_from_page: bool = False
+    client: Client | None = None
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +79,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     One method of one address.
 
     Attributes:
-        who: ``anyone``, ``user`` or ``admin``: checked before the body is read.
+        who: ``anyone``, ``user``, ``admin``, or ``client`` (a program with a secret, by HTTP Basic): checked before the
+            body is read.
 
         body, answer: Types of the JSON that comes and goes; None for nothing. or_else: another answer there may be.
 
@@ -93,8 +103,10 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     def all_problems(self) -> list[Problem]:
         """Return an example of everything that this may answer with, instead of a success."""
         found = [*self.problems, problems.UNAVAILABLE, CROSS_SITE, WRONG_HOST]
-        if self.who != "anyone":
+        if self.who in ("user", "admin"):
             found.append(problems.NOT_SIGNED_IN)
+        if self.who == "client":
+            found += [problems.NOT_A_CLIENT, problems.NOT_FOR_PAGES]
         if self.who == "admin":
             found.append(problems.NOT_ADMIN)
         if self.body is not None:
@@ -121,6 +133,10 @@ WRONG_HOST = Problem(code="wrong_host", status=421, title="Not this host")
 async def serve(endpoint: Endpoint, site: Site, request: Request) -> Response:
     """Answer one request."""
     visitor = site.visitor(request)
+    from_page = not _OF_PAGES.isdisjoint(request.headers.keys())
+    client = await _client(site, request, from_page=from_page) if endpoint.who == "client" else None
+    if isinstance(client, Problem):
+        return _refused(client)
     if (refusal := _refusal(endpoint, visitor)) is not None:
         return problem_response(refusal)
     query = _query(endpoint.query, request)
@@ -134,19 +150,41 @@ async def serve(endpoint: Endpoint, site: Site, request: Request) -> Response:
         visitor = await site.current(visitor)
         if (refusal := _refusal(endpoint, visitor)) is not None:
             return problem_response(refusal)
-    # What every current browser sends along, and no other program does.
-    from_page = any(name == "origin" or name.startswith("sec-fetch-") for name in request.headers)
-    call = Call(site=site, visitor=visitor, body=body, path=request.path_params, query=query, is_from_page=from_page)
+    call = Call(
+        site=site,
+        visitor=visitor,
+        body=body,
+        path=request.path_params,
+        query=query,
+        is_from_page=from_page,
+        client=client,
+    )
     answer = await endpoint.handler(call)
     if isinstance(answer, Problem):
-        return problem_response(answer)
+        return _refused(answer)
     return _response(answer, endpoint.status, site)
 
 
 def _refusal(endpoint: Endpoint, visitor: Visitor) -> Problem | None:
-    if endpoint.who != "anyone" and visitor.session is None:
+    if endpoint.who in ("user", "admin") and visitor.session is None:
         return problems.NOT_SIGNED_IN
     return problems.NOT_ADMIN if endpoint.who == "admin" and not is_admin(visitor.session) else None
+
+
+def _refused(problem: Problem) -> Response:
+    return problem_response(problem, basic.CHALLENGE if problem == problems.NOT_A_CLIENT else None)
+
+
+async def _client(site: Site, request: Request, *, from_page: bool) -> Client | Problem:
+    """Return the client that this is, by its secret. A page has no business here, whatever it knows."""
+    if from_page:
+        return problems.NOT_FOR_PAGES
+    try:
+        sent = basic.credentials(request.headers.getlist("authorization"))
+    except ValueError:
+        sent = None
+    client = None if sent is None else await site.clients.authenticated(*sent)
+    return problems.NOT_A_CLIENT if client is None or client.secret is None else client
 
 
 def _response(answer: Answer, status: int, site: Site) -> Response:

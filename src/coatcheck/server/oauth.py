@@ -13,12 +13,10 @@ Rules of this module:
 
 from __future__ import annotations
 
-import base64
-import binascii
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
-from urllib.parse import parse_qsl, unquote_plus
+from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.requests import Request
@@ -26,6 +24,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from coatcheck import Claims, Reason, Refused, TokenPair
+from coatcheck.server import basic
 from coatcheck.server.clients import Clients
 from coatcheck.server.database.base import Client, Event
 from coatcheck.server.site import OAUTH_PATHS, Site
@@ -108,7 +107,7 @@ class OAuth:
                 log.info("OAuth request refused", extra={"error": wrong.error, "path": request.url.path})
                 response = _json({"error": wrong.error, "error_description": wrong.about}, wrong.status)
                 if wrong.status == 401:
-                    response.headers["www-authenticate"] = 'Basic realm="coatcheck"'
+                    response.headers.update(basic.CHALLENGE)
                 elif wrong.status == 503:
                     response.headers["retry-after"] = str(RETRY_AFTER_S)
                 return response
@@ -257,18 +256,10 @@ def _audiences(fields: Fields, client: Client) -> tuple[str, ...]:
 
 def _basic(fields: list[str]) -> tuple[str, str] | None:
     """Return id and secret from an ``Authorization: Basic`` field (RFC 6749, section 2.3.1)."""
-    if not fields:
-        return None
-    scheme, _, text = fields[0].partition(" ")
-    if scheme.lower() != "basic" or len(fields) > 1:
-        raise _Wrong("invalid_client", "Give the client's credentials once, as Basic.", 401)
     try:
-        ident, colon, secret = base64.b64decode(text.strip(), validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError, ValueError):
-        colon = ""
-    if not colon:
-        raise _Wrong("invalid_client", "The credentials cannot be read.", 401)
-    return unquote_plus(ident), unquote_plus(secret)
+        return basic.credentials(fields)
+    except ValueError as wrong:
+        raise _Wrong("invalid_client", str(wrong), 401) from None
 
 
 def _json(body: object, status: int = 200) -> Response:

@@ -50,7 +50,10 @@ def describe(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
         "paths": dict(paths),
         "components": {
             "schemas": {**components, "Problem": _PROBLEM},
-            "securitySchemes": {"session": {"type": "apiKey", "in": "cookie", "name": "__Host-session"}},
+            "securitySchemes": {
+                "session": {"type": "apiKey", "in": "cookie", "name": "__Host-session"},
+                "client": {"type": "http", "scheme": "basic"},
+            },
         },
     }
 
@@ -67,7 +70,7 @@ def _operation(one: Endpoint, schema_of: dict[Any, Any]) -> dict[str, Any]:
         content = {"application/json": {"schema": schema_of[one.body]}}
         operation["requestBody"] = {"required": True, "content": content}
     if one.who != "anyone":
-        operation["security"] = [{"session": []}]
+        operation["security"] = [{"client" if one.who == "client" else "session": []}]
     return operation
 
 

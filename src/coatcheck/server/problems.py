@@ -128,6 +128,32 @@ WRONG_AUDIENCE = Problem(
     detail="Pages get no tokens for that audience.",
     field="audience",
 )
+AUDIENCE_TAKEN = Problem(
+    code="audience_taken",
+    status=409,
+    title="The audience is taken",
+    detail="Pages get tokens for it in the name of another client; disable that one first, or name another audience.",
+    field="audience",
+)
+NOT_A_CLIENT = Problem(
+    code="not_a_client",
+    status=401,
+    title="Not a client",
+    detail="Unknown client, wrong secret, no secret at all, or disabled.",
+)
+PLACE_LOST = Problem(
+    code="place_lost",
+    status=410,
+    title="Forget everything and join anew",
+    detail="There is no such node, or the change log does not go on from where it was.",
+)
+TOO_MANY_NODES = Problem(
+    code="too_many_nodes",
+    status=429,
+    title="Too many nodes",
+    detail="This client has 16 nodes already. One that is dead is dropped within a lease.",
+    retry_after_s=5,
+)
 
 
 def too_many(wait_s: int) -> Problem:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 import msgspec
 
@@ -104,12 +104,16 @@ def parse(url: str, *, setting: str = "store", schema: str = SCHEMA) -> Settings
     database = options.get("dbname") or parts.path.removeprefix("/")
     return Settings(
         identity=f"postgresql://{hosts}/{database}?schema={schema}",
-        dsn=urlunsplit(parts._replace(query=urlencode(options))),
-        shown=urlunsplit(("postgresql", where, parts.path or "/", urlencode(shown, safe="/"), "")),
+        dsn=_joined(parts.netloc, parts.path, urlencode(options)),
+        shown=_joined(where, parts.path, urlencode(shown, safe="/")),
         schema=schema,
         pool=_whole(ours.get("pool", str(POOL)), setting),
         pgbouncer=_flag(ours.get("pgbouncer", "false"), setting),
     )
+
+
+def _joined(netloc: str, path: str, query: str) -> str:
+    return f"postgresql://{netloc}{path or '/'}{'?' * bool(query)}{query}"
 
 
 def _checked_hosts(parts: SplitResult, setting: str) -> str:

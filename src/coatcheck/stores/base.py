@@ -319,7 +319,8 @@ class ChangeFeed(Protocol):
 
     async def leave(self, node: str) -> None: ...
 
-    async def tail(self, after: int) -> Tail: ...
+    async def tail(self, after: int) -> Tail:
+        """See :meth:`Store.tail`. Asked for only when everything up to *after* is applied: on a feed this says so."""
 
     async def keys(self) -> list[KeyRow]: ...
 

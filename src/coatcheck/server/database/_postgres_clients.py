@@ -14,11 +14,22 @@ class ClientSteps(Steps):
     """See :class:`coatcheck.server.database.base.Database`."""
 
     async def add_client(self, client: Client) -> Outcome | None:
-        insert = f"""INSERT INTO {self.s}.clients ({CLIENT}) VALUES ($1, $2, $3, $4, $5, $6, $7)
-                     ON CONFLICT (id) DO NOTHING RETURNING 1"""
-        flags = (client.is_browser, client.may_sign_in, client.is_disabled)
-        row = (client.id, client.secret, json.dumps(client.audiences), *flags, client.created_at)
-        return None if await self._do(insert, *row) else Outcome.NAME_TAKEN
+        async def step(connection: Any) -> Outcome | None:
+            await self._lock(connection)
+            # Ids are told apart by programs, capital letters included, but read by people.
+            if await connection.fetchval(f"SELECT 1 FROM {self.s}.clients WHERE lower(id) = lower($1)", client.id):
+                return Outcome.NAME_TAKEN
+            taken = f"""SELECT 1 FROM {self.s}.clients, json_array_elements_text(audiences::json) AS audience
+                        WHERE is_browser AND NOT is_disabled AND audience = ANY($1::text[]) LIMIT 1"""
+            if client.is_browser and await connection.fetchval(taken, client.audiences):
+                return Outcome.AUDIENCE_TAKEN
+            insert = f"INSERT INTO {self.s}.clients ({CLIENT}) VALUES ($1, $2, $3, $4, $5, $6, $7)"
+            flags = (client.is_browser, client.may_sign_in, client.is_disabled)
+            row = (client.id, client.secret, json.dumps(client.audiences), *flags, client.created_at)
+            await connection.execute(insert, *row)
+            return None
+
+        return await self._link.write(step)
 
     async def client(self, ident: str) -> Client | None:
         if is_nowhere(ident):

@@ -14,8 +14,13 @@ class ClientSteps(Steps):
 
     async def add_client(self, client: Client) -> Outcome | None:
         def step() -> Outcome | None:
-            if self._do("SELECT 1 FROM clients WHERE id = ?", (client.id,)).get:
+            # Ids are told apart by programs, capital letters included, but read by people.
+            if self._do("SELECT 1 FROM clients WHERE lower(id) = lower(?)", (client.id,)).get:
                 return Outcome.NAME_TAKEN
+            taken = """SELECT 1 FROM clients, json_each(clients.audiences)
+                       WHERE is_browser AND NOT is_disabled AND value IN (SELECT value FROM json_each(?))"""
+            if client.is_browser and self._do(taken, (json.dumps(client.audiences),)).get:
+                return Outcome.AUDIENCE_TAKEN
             flags = (int(client.is_browser), int(client.may_sign_in), int(client.is_disabled))
             row = (client.id, client.secret, json.dumps(client.audiences), *flags, client.created_at)
             self._do("INSERT INTO clients VALUES (?, ?, ?, ?, ?, ?, ?)", row)

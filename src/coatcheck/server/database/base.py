@@ -180,6 +180,7 @@ class Outcome(enum.Enum):
     WRONG_CODE = "wrong_code"
     SET_UP_ALREADY = "set_up_already"
     CHANGED_MEANWHILE = "changed_meanwhile"
+    AUDIENCE_TAKEN = "audience_taken"
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -296,7 +297,13 @@ class Database(Protocol):
     # --- clients ---
 
     async def add_client(self, client: Client) -> Outcome | None:
-        """Add a client."""
+        """
+        Add a client.
+
+        Returns:
+            ``NAME_TAKEN``: there is one with this id, small and capital letters apart. ``AUDIENCE_TAKEN``: it is a
+            browser client, and pages get tokens for one of its audiences in the name of another.
+        """
 
     async def client(self, ident: str) -> Client | None:
         """Return a client."""
