@@ -20,6 +20,7 @@ from tests.servers.wire import COMMIT, Wire
 
 from coatcheck.errors import CoatcheckError, Forked, NotOpen, StoreUnavailable, StoreUnusable
 from coatcheck.records import Kind, Record
+from coatcheck.stores import _postgres_lanes
 from coatcheck.stores import postgres as module
 from coatcheck.stores._postgres_connect import begin
 from coatcheck.stores.base import Seen
@@ -212,6 +213,17 @@ async def test_a_lock_that_does_not_come_is_unavailable(server, url, quick):
             await end(store)
         await holder.close()
         assert isinstance(await store.load(make_digest("a")), Record)
+
+
+async def test_a_connection_that_rested_too_long_is_not_used_again(server, url, monkeypatch):
+    """A network may have forgotten it; until then the same one is used again."""
+    async with opened(url) as (store, _):
+        backend = "SELECT pg_backend_pid()"
+        first, again = [(await store._read(backend))[0][0] for _ in range(2)]
+        monkeypatch.setattr(_postgres_lanes, "IDLE_MOST_S", 0)
+        another = (await store._read(backend))[0][0]
+        assert first == again != another
+        assert isinstance(await end(store), int)
 
 
 async def test_an_exhausted_pool_is_unavailable_and_stops_no_heart(server, quick):
