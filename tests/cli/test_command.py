@@ -47,7 +47,7 @@ COMMANDS = [
     ("restore",),
     ("panic",),
 ]
-WITHOUT_DATABASE = (("fleet",), ("migrate",), ("keys", "list"), ("token", "decode"), ("token", "verify"))
+WITHOUT_DATABASE = (("fleet",), ("keys", "list"), ("token", "decode"), ("token", "verify"))
 ON_A_STORE = {
     "users list": (),
     "users passwd": ("x",),
@@ -160,11 +160,11 @@ def test_a_store_in_memory_is_out_of_reach(cli, command):
         ("--store", "nonsense"),
         ("--store", "sqlite://one-slash"),
         ("--store", "mysql://user:hidden@host/db"),
+        ("--store", "postgresql://user:hidden@host/db?nonsense=1"),
         ("--database", "mysql://user:hidden@host/db"),
         ("--database", "postgresql://user:hidden@host:x/db"),
         ("--database", "postgresql://user:hid#den@host/db"),
         ("--database", "postgresql://user:hidden@host/db?schema=A"),
-        ("--store", "postgresql://user:hidden@host/db?nonsense=1"),
         ("--database", "sqlite:///"),
     ],
 )
