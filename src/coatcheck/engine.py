@@ -27,7 +27,6 @@ from coatcheck.clock import DAY, HOUR, Clock, SystemClock
 from coatcheck.decide import begin
 from coatcheck.errors import CoatcheckError, ConfigError, Forked, InvalidInput, NotOpen
 from coatcheck.fleet.feeding import Feeding
-from coatcheck.fleet.knowledge import FROM_THE_END
 from coatcheck.fleet.memory import Memory
 from coatcheck.fleet.timed import timed
 from coatcheck.fleet.tokens import Tokens
@@ -548,8 +547,14 @@ class Coatcheck:
             await self._tokens.upkeep()  # their tokens' keys went with them
         return receipt
 
-    async def _head(self) -> int:
-        return (await self._store.tail(FROM_THE_END)).head
+    async def in_force(self) -> Receipt:
+        """
+        Wait until all that was changed before this call is in force in every process, whoever changed it.
+
+        For whoever finds that a session has ended, and is about to tell somebody so.
+        """
+        self._check_open()
+        return await self._in_force((await self._store.nodes()).head)
 
     async def _in_force(self, position: int) -> Receipt:
         return await self._memory.barrier.wait(position)
@@ -683,7 +688,7 @@ class Coatcheck:
             ConfigError: The secret was declared lost since this engine was opened.
         """
         kid = await self._with_tokens().rotate()
-        await self._in_force(await self._head())
+        await self.in_force()
         return kid
 
     async def revoke_key(self, kid: str) -> Receipt:
