@@ -338,9 +338,8 @@ def main():
     parser.add_argument("--folder", help="where to put the database (default: the system's temporary folder)")
     options = parser.parse_args()
     load = os.getloadavg()[0]
-    print(
-        f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores, load {load:.1f}, fsync {options.fsync}"
-    )
+    print(f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores, load {load:.1f}")
+    print(f"PostgreSQL 18, fsync {options.fsync}")
     server = start_postgres(options.folder, fsync=options.fsync)
     try:
         bench = Bench(server, quick=options.quick)

@@ -463,6 +463,31 @@ async def test_a_role_without_rights_is_told(server):
             pass
 
 
+async def test_a_server_that_does_not_tell_where_the_log_is(server, caplog):
+    """It is warned of, and works; whoever is told more notes it, and from then on a failover is seen."""
+    name = f"silent_{os.getpid()}"
+    server.psql(f"CREATE ROLE {name} LOGIN")
+    server.psql(f"CREATE DATABASE {name} OWNER {name}")
+    functions = "pg_control_system(), pg_walfile_name(pg_lsn)"
+    server.psql(f"REVOKE EXECUTE ON FUNCTION {functions} FROM public", database=name)
+    url = server.url(socket=True, database=name)
+    async with opened(url.replace("postgres@", f"{name}@")) as (store, _):
+        assert "a failover goes unnoticed" in caplog.text
+        await end(store)
+        where = f"SELECT system, timeline FROM {store._s}.meta"
+        assert server.psql(where, database=name) == "|"
+        async with opened(url) as (seeing, _):
+            assert (await seeing.tail(0)).epoch == 1
+        assert server.psql(where, database=name).endswith("|00000001")
+        async with opened(url.replace("postgres@", f"{name}@")) as (blind, _):
+            assert (await blind.tail(0)).epoch == 1
+    server.psql(f"UPDATE {store._s}.meta SET system = '7'", database=name)
+    async with opened(url.replace("postgres@", f"{name}@")) as (blind, _):
+        assert (await blind.tail(0)).epoch == 1
+    async with opened(url) as (seeing, _):
+        assert (await seeing.tail(0)).epoch == 2
+
+
 async def test_a_fork_leaves_the_parents_connections_alone(server):
     """The child is refused; nothing that it does on its way out reaches the parent's connections."""
     name = f"fork_{os.getpid()}"

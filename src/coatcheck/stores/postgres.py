@@ -118,6 +118,7 @@ class PostgresStore:
         await self._reads.read(self._whereabouts.learn)
         await schemas.check(self._reads, self._s, self._whereabouts)
         await self._reads.read(self._arrived)
+        await self._reads.write(self._whereabouts.note, again=True)
         self._lease_s = float(await self._reads.read(lambda c: c.fetchval(f"SELECT lease_s FROM {self._s}.meta")))
 
     def _lane(self, size: int, wait_s: float | None = None) -> Lane:
@@ -158,17 +159,12 @@ class PostgresStore:
     # --- reading ---
 
     async def load(self, digest: Digest) -> Record | Ended | None:
-        nulls = ", ".join(["NULL"] * 16)
-        row = await self._read(
-            f"SELECT {RECORD}, {self._live}, NULL FROM {self._s}.sessions WHERE digest = $1 "
-            f"UNION ALL SELECT {nulls}, reason FROM {self._s}.ended WHERE digest = $1 LIMIT 1",
-            digest,
-        )
-        if not row:
-            return None
-        if row[0][-1] is not None:
-            return Ended(Reason(row[0][-1]))
-        return record_of(row[0]) if row[0][-2] else Ended(Reason.REVOKED)
+        found = await self._read(f"SELECT {RECORD}, {self._live} FROM {self._s}.sessions WHERE digest = $1", digest)
+        if found:
+            return record_of(found[0]) if found[0][-1] else Ended(Reason.REVOKED)
+        # Asked later than that: what left the one table meanwhile is in the other.
+        ended = await self._read(f"SELECT reason FROM {self._s}.ended WHERE digest = $1", digest)
+        return Ended(Reason(ended[0][0])) if ended else None
 
     async def load_sid(self, sid: str) -> Record | None:
         rows = await self._read(f"SELECT {RECORD} FROM {self._s}.sessions WHERE sid = $1 AND {self._live}", sid)
@@ -195,8 +191,7 @@ class PostgresStore:
 
     async def _read(self, select: str, *values: Any) -> list[Any]:
         self._check_usable()
-        rows: list[Any] = await self._reads.read(lambda connection: connection.fetch(select, *values))
-        return rows
+        return await self._reads.fetch(select, *values)
 
     # --- nodes ---
 
