@@ -13,7 +13,6 @@ from typing import Self
 from coatcheck import arguments
 from coatcheck.clock import DAY, HOUR, Clock, SystemClock
 from coatcheck.errors import CoatcheckError, ConfigError, Forked, NotOpen
-from coatcheck.fleet.knowledge import FROM_THE_END
 from coatcheck.fleet.memory import Memory
 from coatcheck.fleet.timed import timed
 from coatcheck.fleet.tokens import Tokens
@@ -207,8 +206,14 @@ class Life:
 
     # --- for the parts built on this one ---
 
-    async def _head(self) -> int:
-        return (await self._store.tail(FROM_THE_END)).head
+    async def in_force(self) -> Receipt:
+        """
+        Wait until all that was changed before this call is in force in every process, whoever changed it.
+
+        For whoever finds that a session has ended, and is about to tell somebody so.
+        """
+        self._check_open()
+        return await self._in_force((await self._store.nodes()).head)
 
     async def _in_force(self, position: int) -> Receipt:
         return await self._memory.barrier.wait(position)

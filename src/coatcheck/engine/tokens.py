@@ -147,7 +147,7 @@ class TokenMethods(Life):
             ConfigError: The secret was declared lost since this engine was opened.
         """
         kid = await self._with_tokens().rotate()
-        await self._in_force(await self._head())
+        await self.in_force()
         return kid
 
     async def revoke_key(self, kid: str) -> Receipt:
