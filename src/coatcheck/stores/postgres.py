@@ -1,9 +1,10 @@
 """
 Sessions in PostgreSQL, shared by processes on many machines. Floor 2; may import: floor 0.
 
-Each process has connections for five purposes, made when they are needed, so that none waits for another:
+Each process has connections for six purposes, made when they are needed, so that none waits for another:
 
 - *heart*: one. Joins, beats, the log and the keys; it also listens for news.
+- *guests*: four. Joins and beats of services on its feed, and what they are told.
 - *barrier*: one. Who is there, and whose row goes.
 - *writes*: four. What is appended to the log.
 - *reads*: eight, or ``?pool=``. Cold checks, sign-ins, activity, the sweep.
@@ -26,6 +27,7 @@ from typing import Any, Literal, TypeVar
 
 from coatcheck.errors import CoatcheckError, Forked, NotOpen
 from coatcheck.records import Digest, Ended, Family, KeyRow, Kind, Nodes, Reason, Record, Session, Tail
+from coatcheck.stores import _postgres_guests as guests
 from coatcheck.stores import _postgres_schema as schemas
 from coatcheck.stores._postgres_connect import Connector, begin, warn_if_careless
 from coatcheck.stores._postgres_keys import KeySteps
@@ -74,6 +76,7 @@ class PostgresStore:
         self._connector = Connector(settings)
         self._rows = NodeRows(self._s)
         self._whereabouts = Whereabouts(self._s, self._channel)
+        self.guests = guests.Guests(self._rows, self._here, self._keys, self._guest_lane)
         self._live = live(self._s)
         self._lanes: list[Lane] = []
         self._fault: CoatcheckError | None = NotOpen("the store is not open")
@@ -101,6 +104,7 @@ class PostgresStore:
         self._reads.is_opening = False
         lease_s = min(WAIT_S, self._lease_s)
         self._heart, self._barrier = self._lane(1, lease_s), self._lane(1)
+        self._guests = self._lane(guests.SIZE, lease_s)
         self._writes, self._patient = self._lane(WRITES), self._lane(1, PATIENT_S)
         self._fault = None
 
@@ -196,8 +200,15 @@ class PostgresStore:
 
     async def keys(self) -> list[KeyRow]:
         self._check_usable()
+        return await self._heart.read(self._keys)
+
+    async def _keys(self, connection: Connection) -> list[KeyRow]:
         select = f"SELECT {KEY} FROM {self._s}.keys WHERE epoch = (SELECT epoch FROM {self._s}.meta) ORDER BY number"
-        return [key_of(row) for row in await self._heart.read(lambda connection: connection.fetch(select))]
+        return [key_of(row) for row in await connection.fetch(select)]
+
+    def _guest_lane(self) -> Lane:
+        self._check_usable()
+        return self._guests
 
     async def join(self, node: str, *, label: str) -> float:
         self._check_usable()
