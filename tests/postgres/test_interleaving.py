@@ -90,6 +90,26 @@ async def test_ending_what_somebody_is_just_ending_waits_for_it(two, others):
     assert waits and ends[1] >= ends[0] == 1
 
 
+async def test_ends_that_wait_for_a_commit_share_the_next(two):
+    """Each is told its own position; of those not the owner's, and of those that never were, it is as if alone."""
+    first, gates, second = two
+    for name in ("a", "b", "c"):
+        await sign_in(first, name)
+    before = gates.ran.count("COMMIT")
+    asked = [("x", None), ("a", None), ("b", "eve"), ("c", "maria"), ("a", "maria"), ("a", "eve"), ("y", "eve")]
+    ends = [
+        first.end(sid, of=of, kind=Kind.REVOKED, note="", stamp=make_stamp(at)) for at, (sid, of) in enumerate(asked)
+    ]
+    assert await asyncio.gather(*ends, end(first, "y")) == [1, 2, None, 3, 4, None, None, 5]
+    assert gates.ran.count("COMMIT") == before + 1
+    changes = (await second.tail(0)).changes
+    assert [change.sid for change in changes] == ["x", "a", "c", "a", "y"]
+    assert [change.forget_after for change in changes] == [1000, 1001, 1003, 1004, 1000]
+    assert await end(first, "a") == 6
+    assert await first.end("a", of="maria", kind=Kind.REVOKED, note="", stamp=STAMP) == 7
+    assert [session.sid for session in await second.load_subject("maria")] == ["b"]
+
+
 # --- sign-ins against ends ---
 
 
@@ -149,6 +169,7 @@ async def test_a_sign_in_under_way_sees_changed_claims_or_is_changed(two, others
 async def test_two_sign_ins_at_once_do_not_pass_the_limit(two, others):
     """Each counts the other: of two there is one left."""
     first, gates, second = two
+    await sign_in(first, "earlier")
     gate = gates.before("COMMIT")
     await play(gate, others, sign_in(first, "a", most=1), sign_in(second, "b", most=1))
     assert [session.sid for session in await second.load_subject("maria")] == ["b"]

@@ -34,13 +34,13 @@ def begin(wait_s: float) -> str:
     for the disk, and for the standbys that the server is told to wait for; a stronger setting of the server stays.
     Whoever holds a lock and falls silent is put out by the server: nobody stops a fleet by standing still.
     """
-    bound = int(wait_s * 1000)
+    bound, silence = int(wait_s * 1000), int(wait_s * 400)  # so that who waits behind somebody silent still succeeds
     durable = "CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END"
     return (
         "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; "
         f"SELECT set_config('synchronous_commit', {durable}, true), set_config('statement_timeout', '{bound}', true), "
         f"set_config('lock_timeout', '{bound}', true), "
-        f"set_config('idle_in_transaction_session_timeout', '{bound}', true)"
+        f"set_config('idle_in_transaction_session_timeout', '{silence}', true)"
     )
 
 

@@ -35,6 +35,7 @@ Connect: TypeAlias = Callable[[], Awaitable[Connection]]
 _TRIES = 6
 _LONGEST_NAP_S = 0.02
 _GOODBYE_S = 1.0
+_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 
 class _Once:
@@ -77,6 +78,30 @@ class Lane:
         """Run *work*, which only reads; once more when the connection was lost."""
         return await self._bounded(_Once(again=True), work)
 
+    async def fetch(self, select: str, *values: Any) -> list[Any]:
+        """Like :meth:`read`, for one SELECT; by a shorter way where a connection is free."""
+        if self._is_closed or self._free.locked() or not self._idle or self._idle[-1].is_closed():
+            return await self.read(lambda connection: connection.fetch(select, *values))
+        await self._free.acquire()  # at once, so the connection is still there
+        connection = self._idle.pop()
+        self._busy.add(connection)
+        is_sound = False
+        try:
+            rows: list[Any] = await connection.fetch(select, *values, timeout=self.wait_s)
+            is_sound = True
+        except TimeoutError:
+            raise StoreUnavailable(f"PostgreSQL: no answer for {self.wait_s:g} s") from None
+        except _ERRORS as error:
+            if not is_lost(error):
+                raise fault(error) from None
+        finally:
+            self._put_back(connection, is_sound)
+            self._free.release()
+        if is_sound:
+            return rows
+        self._drop_idle()
+        return await self.read(lambda connection: connection.fetch(select, *values))
+
     async def write(self, step: Callable[[Connection], Awaitable[T]], *, again: bool = False) -> T:
         """
         Run *step* in a transaction, as often as it takes until none stands in its way.
@@ -97,7 +122,7 @@ class Lane:
             raise StoreUnavailable(f"PostgreSQL: {detail}") from None
         except CoatcheckError:
             raise
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+        except _ERRORS as error:
             raise fault(error, opening=self.is_opening) from None
 
     async def _again_and_again(self, once: _Once, work: Callable[[Connection], Awaitable[T]]) -> T:
@@ -127,11 +152,7 @@ class Lane:
                 is_sound = not is_lost(error) and not connection.is_in_transaction()
                 raise
             finally:
-                self._busy.discard(connection)
-                if is_sound and not self._is_closed and not connection.is_closed():
-                    self._idle.append(connection)
-                else:
-                    connection.terminate()
+                self._put_back(connection, is_sound)
             return result
 
     async def _take(self) -> Connection:
@@ -158,6 +179,13 @@ class Lane:
         if await connection.execute("COMMIT") != "COMMIT" or connection.warned:
             raise StoreUnavailable("PostgreSQL: the commit was not as durable as it was asked to be")
         return result
+
+    def _put_back(self, connection: Connection, is_sound: bool) -> None:
+        self._busy.discard(connection)
+        if is_sound and not self._is_closed and not connection.is_closed():
+            self._idle.append(connection)
+        else:
+            connection.terminate()
 
     def _drop_idle(self) -> None:
         while self._idle:
