@@ -332,11 +332,27 @@ class ChangeFeed(Protocol):
         """
 
 
+class Guests(Protocol):
+    """What a node needs that somebody else speaks for: see :class:`Store` for what the methods promise."""
+
+    async def join(self, node: str, *, label: str) -> float: ...
+
+    async def beat(self, node: str, *, beat: int, applied: int, epoch: int) -> Tail | None: ...
+
+    async def tail(self, after: int) -> Tail: ...
+
+    async def keys(self) -> list[KeyRow]: ...
+
+
 class FleetStore(ChangeFeed, Store, Protocol):
     """A store behind a network. Its readers hold a lease (:mod:`coatcheck.fleet.lease`)."""
 
     @property
     def is_embedded(self) -> Literal[False]: ...
+
+    @property
+    def guests(self) -> Guests:
+        """The same for nodes that come through this process: however many, its own heartbeats need not wait."""
 
     @property
     def identity(self) -> str:
