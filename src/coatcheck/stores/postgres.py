@@ -28,6 +28,7 @@ from coatcheck.errors import CoatcheckError, Forked, NotOpen
 from coatcheck.records import Digest, Ended, Family, KeyRow, Kind, Nodes, Reason, Record, Session, Tail
 from coatcheck.stores import _postgres_schema as schemas
 from coatcheck.stores._postgres_connect import Connector, begin, warn_if_careless
+from coatcheck.stores._postgres_ends import Ends
 from coatcheck.stores._postgres_keys import KeySteps
 from coatcheck.stores._postgres_lanes import Connection, Lane
 from coatcheck.stores._postgres_nodes import NodeRows, Whereabouts
@@ -102,6 +103,7 @@ class PostgresStore:
         lease_s = min(WAIT_S, self._lease_s)
         self._heart, self._barrier = self._lane(1, lease_s), self._lane(1)
         self._writes, self._patient = self._lane(WRITES), self._lane(1, PATIENT_S)
+        self._ends = Ends(self._writes, self._s, self._channel)
         self._fault = None
 
     async def _make_ready(self) -> None:
@@ -205,7 +207,11 @@ class PostgresStore:
 
     async def beat(self, node: str, *, beat: int, applied: int, epoch: int) -> Tail | None:
         self._check_usable()
-        is_there = await self._heart.write(self._here(self._rows.beat, node, beat, applied, epoch), again=True)
+        if self._settings.pgbouncer:
+            is_there = await self._heart.write(self._here(self._rows.beat, node, beat, applied, epoch), again=True)
+        else:
+            statement = self._rows.beat_alone(self._heart.wait_s)
+            is_there = bool(await self._heart.alone(lambda c: c.fetch(statement, node, beat, applied, epoch)))
         return await self._heart.read(lambda connection: self._tail(connection, applied)) if is_there else None
 
     async def _tail(self, connection: Connection, after: int) -> Tail:
@@ -272,6 +278,11 @@ class PostgresStore:
         return await self._write(lambda step: step.change_data(sid, change, unset, limit, stamp))
 
     async def end(self, sid: str, *, of: str | None, kind: Kind, note: str, stamp: Stamp) -> int | None:
+        self._check_usable()
+        if not self._settings.pgbouncer:
+            position = await self._ends.end(sid, of=of, kind=kind, note=note, stamp=stamp)
+            if position is not None:
+                return position
         return await self._write(lambda step: step.end(sid, of, kind, note, stamp), again=True)
 
     async def end_subject(self, sub: str, *, keep: str | None, note: str, stamp: Stamp) -> int:
