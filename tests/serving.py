@@ -17,21 +17,26 @@ START_S = 30
 
 
 @contextlib.contextmanager
-def started(folder, *, database=None):
+def started(folder, *, store=None, database=None, secret=None):
     """
     Start ``coatcheck serve`` on a free port, with its files in *folder*; stop it as Ctrl-C does.
 
     What it said after it had started is in ``said`` then.
 
     Args:
-        database: Where its accounts are; in the file of its sessions, if this is left out.
+        store: Where its sessions are, database: its accounts; in one file in *folder*, if this is left out.
+
+        secret: A file with one, if it is not to make one.
     """
     file = f"sqlite:///{folder}/coatcheck.db"
-    command = ["serve", "--port", "0", "--metrics-port", "0", "--store", file]
+    settings = {"COATCHECK_STORE": store or file, "COATCHECK_DATABASE": database or file}
+    if secret is not None:
+        settings["COATCHECK_SECRET_FILE"] = str(secret)
+    command = ["serve", "--port", "0", "--metrics-port", "0"]
     process = subprocess.Popen(
         [sys.executable, "-m", "coatcheck.cli", *command],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "COATCHECK_DATABASE": database or file},
+        env=os.environ | settings | {"PYTHONPATH": str(ROOT / "src")},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

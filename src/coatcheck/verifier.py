@@ -43,6 +43,7 @@ _CACHED_TOKENS = 100_000
 _WHERE = f'give the issuer\'s https URL, an engine, a store URL, or "{NONE}"'
 
 Feed = Coatcheck | str
+_SHARED = ("sqlite", "postgresql", "postgres")
 _Check = Any
 
 _open: weakref.WeakSet[Verifier] = weakref.WeakSet()
@@ -173,7 +174,7 @@ def _store_of(feed: str) -> Any:
     scheme = feed.partition("://")[0]
     if scheme in ("http", "https"):
         return IssuerFeed(feed)
-    if scheme != "sqlite":
+    if scheme not in _SHARED:
         raise ConfigError("feed", "is neither a store that others can share nor a known word", _WHERE)
     return from_url(feed)
 

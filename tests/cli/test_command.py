@@ -47,7 +47,7 @@ COMMANDS = [
     ("restore",),
     ("panic",),
 ]
-WITHOUT_DATABASE = (("fleet",), ("migrate",), ("keys", "list"), ("token", "decode"), ("token", "verify"))
+WITHOUT_DATABASE = (("fleet",), ("keys", "list"), ("token", "decode"), ("token", "verify"))
 ON_A_STORE = {
     "users list": (),
     "users passwd": ("x",),

@@ -88,7 +88,7 @@ def test_the_times_of_the_keys(cli, token):
 
     async def upkeep(auth):
         # As it will be when the next one is due: that is published, and signs later.
-        now = SystemClock().now() + SIGN_S - PUBLISH_AHEAD_S
+        now = new["signs_from"] + SIGN_S - PUBLISH_AHEAD_S
         await auth._tokens.keyring.ensure(now=now, stamp=auth._stamp())
 
     with_engine(upkeep)

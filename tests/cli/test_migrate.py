@@ -1,6 +1,7 @@
 """coatcheck migrate."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from tests.servers import postgres
@@ -15,19 +16,34 @@ def url():
 
 
 def test_it_makes_the_tables_once(cli, url):
-    """First it says what it would do, then it does it, then there is nothing to do."""
-    would = cli("migrate", "--store", url, "--dry-run")
-    assert (would.code, would.out.split()[:2], would.out.count("would be")) == (0, ["1", "migration"], 1)
-    assert cli("migrate", "--store", url, "--dry-run", "--json").json["before"] == 0
-    assert "1 migration of the schema" in cli("migrate", "--store", url).out
-    assert "up to date" in cli("migrate", "--store", url).out
+    """First it says what it would do, then it does it, then there is nothing to do; sessions and accounts alike."""
+    where = ("migrate", "--store", url, "--database", url.replace("schema=", "schema=accounts_"))
+    would = cli(*where, "--dry-run")
+    assert would.out.splitlines()[::2] == [
+        "The tables of sessions would be made.",
+        "The tables of accounts would be made.",
+    ]
+    document = cli(*where, "--dry-run", "--json").json
+    assert (document["store"]["before"], document["database"]["before"], document["dry_run"]) == (0, 0, True)
+    assert cli(*where).out.count("were made") == 2
+    again = cli(*where)
+    assert (again.code, again.out.count("are up to date")) == (0, 2)
+
+
+def test_either_may_be_in_a_file(cli, url):
+    """Which is left alone, even if it is not there."""
+    assert cli("migrate", "--store", url, "--json").json["database"] is None
+    assert cli("migrate", "--database", url, "--json").json["store"] is None
+    ran = cli("migrate", "--database", url, "--lease-s", "5", "--json")
+    assert (ran.code, ran.error["code"]) == (2, "nothing_to_migrate")
+    assert list(Path().iterdir()) == []
 
 
 def test_it_changes_the_lease_while_nobody_holds_one(cli, url):
     """A node's row is in the way; what was asked for is then not done."""
-    assert cli("migrate", "--store", url, "--lease-s", "5", "--dry-run", "--json").json["lease_s"] == 5
-    assert cli("migrate", "--store", url, "--json").json["lease_s"] == 2
-    assert cli("migrate", "--store", url, "--lease-s", "0.5", "--json").json["lease_s"] == 0.5
+    assert cli("migrate", "--store", url, "--lease-s", "5", "--dry-run", "--json").json["store"]["lease_s"] == 5
+    assert cli("migrate", "--store", url, "--json").json["store"]["lease_s"] == 2
+    assert cli("migrate", "--store", url, "--lease-s", "0.5", "--json").json["store"]["lease_s"] == 0.5
 
     async def join():
         store = from_url(url)
@@ -39,7 +55,7 @@ def test_it_changes_the_lease_while_nobody_holds_one(cli, url):
     refused = cli("migrate", "--store", url, "--lease-s", "5", "--json")
     assert (refused.code, refused.error["code"]) == (2, "store_unusable")
     assert "stop all servers" in refused.error["detail"]
-    assert cli("migrate", "--store", url, "--json").json["lease_s"] == 0.5
+    assert cli("migrate", "--store", url, "--json").json["store"]["lease_s"] == 0.5
 
 
 @pytest.mark.parametrize("lease", ["0.1", "61", "nan", "x"])

@@ -23,6 +23,7 @@ from coatcheck.clock import SystemClock
 from coatcheck.fleet import feeding, posting
 from coatcheck.server import tls
 from coatcheck.server.accounts import claims_of
+from coatcheck.testing.store_contract import make_stamp
 
 SECRET = "s3cr3t-that-nobody-may-see"
 
@@ -100,21 +101,25 @@ async def test_keys_are_applied_before_they_are_acknowledged_in_the_middle_of_a_
     """That a key was revoked is said in the first of many parts; asking for the second says that it is applied."""
     monkeypatch.setattr(feeding, "PAGE", 2)
     _, jwt = await issuer.token()
-    store, kid, seen = issuer.auth._store, issuer.auth.jwks()["keys"][0]["kid"], []
-    beat = store.beat
+    store, accepts_at = issuer.auth._store, {}
+    beat, arrived, go_on = store.beat, asyncio.Event(), asyncio.Event()
 
-    async def watched(node, *, beat: int, applied, epoch, real=beat):
-        seen.append((applied, bool(verifier.verify(jwt))))
-        return await real(node, beat=beat, applied=applied, epoch=epoch)
+    async def gated(node, **said):
+        arrived.set()
+        await go_on.wait()
+        accepts_at[said["applied"]] = bool(verifier.verify(jwt))
+        return await beat(node, **said)
 
-    monkeypatch.setattr(store, "beat", watched)
-    ends = [asyncio.ensure_future(issuer.end(f"s{number}")) for number in range(3)]
-    revoked = asyncio.ensure_future(issuer.auth.revoke_key(kid))
-    ends += [asyncio.ensure_future(issuer.end(f"t{number}")) for number in range(6)]
-    position = (await soon(revoked)).position
-    await soon(asyncio.gather(*ends))
-    await until(lambda: seen[-1][0] >= position)
-    assert [applied for applied, accepted in seen if accepted and applied >= position] == []
+    monkeypatch.setattr(store, "beat", gated)
+    before = await issuer.end("wakes it")
+    await soon(arrived.wait())
+    revoked = await store.drop_key(issuer.auth.jwks()["keys"][0]["kid"], stamp=make_stamp(1))
+    last = [await issuer.end(f"s{number}") for number in range(6)][-1]
+    go_on.set()
+    await until(lambda: last in accepts_at)
+    assert accepts_at.pop(before)
+    assert len(accepts_at) > 2 and min(accepts_at) >= revoked
+    assert not any(accepts_at.values())
 
 
 async def test_a_long_log_is_learned_in_parts(issuer, monkeypatch):

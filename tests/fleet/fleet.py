@@ -4,9 +4,12 @@ import asyncio
 import contextlib
 from collections import defaultdict
 
+from msgspec.structs import replace
+
 import coatcheck.engine
 import coatcheck.records
 from coatcheck import Coatcheck, StoreUnavailable
+from coatcheck.records import Tail
 from coatcheck.stores.memory import MemoryStore
 from coatcheck.testing import ManualClock
 
@@ -75,6 +78,7 @@ class Wire:
         self.is_embedded = inner.is_embedded
         self._before, self._after = {}, {}
         self.cut = set()
+        self.page = None  # at most so many lines of the log in one answer
         self.calls = defaultdict(int)
 
     def hold(self, name):
@@ -104,6 +108,8 @@ class Wire:
             if name in self._before:
                 await self._before[name].passed()
             answer = await method(*args, **kwargs)
+            if self.page is not None and isinstance(answer, Tail):
+                answer = replace(answer, changes=answer.changes[: self.page])
             if name in self._after:
                 await self._after[name].passed()
             return answer

@@ -8,10 +8,10 @@ from tests.postgres import gates
 from tests.servers import postgres
 
 
-@pytest.fixture
-def server():
+@pytest.fixture(params=["18", pytest.param("15", marks=pytest.mark.long)])
+def server(request):
     """The server of the whole run: tests share it, each with a schema of its own."""
-    return postgres.shared()
+    return postgres.shared(request.param)
 
 
 @pytest.fixture

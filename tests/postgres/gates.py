@@ -82,7 +82,8 @@ def gated(gates):
             except asyncpg.PostgresError:
                 await super().execute("ROLLBACK")
                 raise
-            await self.execute("COMMIT")
+            # One that did nothing commits nothing.
+            await (self if rows else super()).execute("COMMIT")
             return rows
 
         async def fetchval(self, query, *args, **kwargs):

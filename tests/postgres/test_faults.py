@@ -5,9 +5,14 @@ import contextlib
 import gc
 import os
 import traceback
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 
 import asyncpg
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec.structs import replace
 from tests.postgres.gates import opened
 from tests.servers import postgres
@@ -36,9 +41,25 @@ def quick(monkeypatch):
 @pytest.fixture(scope="module")
 def shaken():
     """A server that is stopped, paused and killed by the tests of this module, and goes on."""
-    mine = postgres.start()
+    mine = postgres.start(deadlock_timeout="10ms")
     yield mine
     mine.close()
+
+
+def make_certificate(name):
+    """Return a certificate for 127.0.0.1 and its key, as PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    who = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(who, who, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    encoding, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    secret = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, plain)
+    return certificate.public_bytes(encoding).decode(), secret.decode()
 
 
 def end(store, sid="a"):
@@ -212,57 +233,69 @@ async def test_a_cancelled_call_leaves_nothing_behind(url):
     async with opened(url) as (store, gates):
         await sign_in(store)
         gate = gates.before("COMMIT")
-        writing = asyncio.create_task(end(store))
+        writing = asyncio.create_task(put(store, "lost"))
         await gate.reached()
         writing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await writing
         assert await put(store, "k") == 1
-        assert isinstance(await store.load(make_digest("a")), Record)
+        assert decode((await store.load_sid("a")).data) == {"k": 1}
 
 
-async def test_transactions_that_lock_each_other_out_are_tried_again():
+async def test_a_revocation_goes_on_when_its_caller_is_cancelled(url):
+    """It is in a group with others, who do not suffer by it; what waits for the next group is left out."""
+    async with opened(url) as (store, gates):
+        for name in ("a", "b", "c"):
+            await sign_in(store, name)
+        gate = gates.before("COMMIT")
+        first = asyncio.create_task(end(store, "a"))
+        await gate.reached()
+        second, third = (asyncio.create_task(end(store, name)) for name in ("b", "c"))
+        await asyncio.sleep(0)
+        first.cancel()
+        second.cancel()
+        gate.open()
+        assert await third == 2
+        for task in (first, second):
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        assert [session.sid for session in await store.load_subject("maria")] == ["b"]
+
+
+async def test_transactions_that_lock_each_other_out_are_tried_again(shaken):
     """The server undoes one of the two; if it was ours, it is done afterwards."""
-    server = postgres.start(deadlock_timeout="10ms")
-    try:
-        async with opened(server.url()) as (store, gates):
-            await sign_in(store)
-            gate = gates.before("SELECT head, pg_notify")
-            ending = asyncio.create_task(end(store))
-            await gate.reached()
-            other = await asyncpg.connect(server.url().split("?")[0])
-            await other.execute(f"BEGIN; UPDATE {store._s}.log SET head = head")
-            gate.open()
-            while "Lock" not in server.psql("SELECT coalesce(wait_event_type, '') FROM pg_stat_activity"):
+    async with opened(shaken.url()) as (store, _):
+        await sign_in(store)
+        other = await asyncpg.connect(shaken.url().split("?")[0])
+        await other.execute(f"BEGIN; UPDATE {store._s}.log SET head = head")
+        ending = asyncio.create_task(end(store))
+        async with asyncio.timeout(PATIENCE_S):
+            while "Lock" not in shaken.psql("SELECT coalesce(wait_event_type, '') FROM pg_stat_activity"):
                 await asyncio.sleep(0)
-            with contextlib.suppress(asyncpg.DeadlockDetectedError):
-                await other.execute(f"SELECT 1 FROM {store._s}.sessions FOR UPDATE")
-            await other.close()
-            assert await ending == 1
-    finally:
-        server.close()
+        with contextlib.suppress(asyncpg.DeadlockDetectedError):
+            await other.execute(f"SELECT 1 FROM {store._s}.sessions FOR UPDATE")
+        await other.close()
+        assert await ending == 1
 
 
 # --- what is durable, and where ---
 
 
-async def test_a_commit_that_no_standby_has_is_not_acknowledged():
+async def test_a_commit_that_no_standby_has_is_not_acknowledged(shaken):
     """Somebody cancels the wait for the standby: the revocation is here, perhaps nowhere else, and raises."""
-    server = postgres.start()
-    try:
-        async with opened(server.url()) as (store, _):
-            await end(store)
-            server.psql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'; SELECT pg_reload_conf()")
+    async with opened(shaken.url()) as (store, _):
+        await end(store)
+        shaken.psql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'; SELECT pg_reload_conf()")
+        try:
             ending = asyncio.create_task(end(store))
             waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
             async with asyncio.timeout(PATIENCE_S):
-                while not server.psql(f"SELECT pg_cancel_backend(pid) FROM ({waiting}) AS waiting"):
+                while not shaken.psql(f"SELECT pg_cancel_backend(pid) FROM ({waiting}) AS waiting"):
                     await asyncio.sleep(0.01)
             with pytest.raises(StoreUnavailable, match="durable"):
                 await ending
-            server.psql("ALTER SYSTEM RESET synchronous_standby_names; SELECT pg_reload_conf()")
-    finally:
-        server.close()
+        finally:
+            shaken.psql("ALTER SYSTEM RESET synchronous_standby_names; SELECT pg_reload_conf()")
 
 
 @pytest.mark.parametrize(("theirs", "ours"), [("off", "on"), ("local", "on"), ("remote_apply", "remote_apply")])
@@ -288,7 +321,6 @@ async def test_a_standby_is_refused_and_its_promotion_begins_an_epoch():
         await store.beat("n1", beat=1, applied=1, epoch=1)
         standby = postgres.standby_of(primary)
         there = standby.url(socket=True, schema=store._s)
-        primary.psql("SELECT pg_wal_replay_wait_lsn()") if False else None
     try:
         with pytest.raises(StoreUnavailable, match="standby"):
             await PostgresStore(there).open()
@@ -354,6 +386,25 @@ async def test_a_url_that_leads_nowhere_says_why(server, change, kind, words):
         await store.load(make_digest("a"))
 
 
+async def test_the_certificate_of_the_server_is_looked_at(tmp_path):
+    """With verify-full a stranger's is refused; the right one opens an encrypted connection."""
+    server = postgres.start("15")  # the wheel of 18 is built without TLS
+    try:
+        right, wrong = (make_certificate(name) for name in ("db", "stranger"))
+        for name, (certificate, _) in (("right.pem", right), ("wrong.pem", wrong)):
+            (tmp_path / name).write_text(certificate)
+        server.put("server.crt", right[0])
+        server.put("server.key", right[1])
+        server.psql("ALTER SYSTEM SET ssl = on; SELECT pg_reload_conf()")
+        url = server.url() + f"&sslmode=verify-full&sslrootcert={tmp_path}"
+        async with opened(f"{url}/right.pem") as (store, _):
+            assert await store._read("SELECT 1 FROM pg_stat_ssl WHERE ssl AND pid = pg_backend_pid()")
+        with pytest.raises(StoreUnavailable, match="certificate of the server is not accepted"):
+            await PostgresStore(f"{url}/wrong.pem").open()
+    finally:
+        server.close()
+
+
 async def test_nobody_listens(server):
     """A refused connection is told from a silent one."""
     free = postgres._free_port()
@@ -407,6 +458,31 @@ async def test_a_role_without_rights_is_told(server):
         await store.end_everyone(note="", stamp=STAMP)
         while await store.sweep(now=5000, limit=9):
             pass
+
+
+async def test_a_server_that_does_not_tell_where_the_log_is(server, caplog):
+    """It is warned of, and works; whoever is told more notes it, and from then on a failover is seen."""
+    name = f"silent_{os.getpid()}"
+    server.psql(f"CREATE ROLE {name} LOGIN")
+    server.psql(f"CREATE DATABASE {name} OWNER {name}")
+    functions = "pg_control_system(), pg_walfile_name(pg_lsn)"
+    server.psql(f"REVOKE EXECUTE ON FUNCTION {functions} FROM public", database=name)
+    url = server.url(socket=True, database=name)
+    async with opened(url.replace("postgres@", f"{name}@")) as (store, _):
+        assert "a failover goes unnoticed" in caplog.text
+        await end(store)
+        where = f"SELECT system, timeline FROM {store._s}.meta"
+        assert server.psql(where, database=name) == "|"
+        async with opened(url) as (seeing, _):
+            assert (await seeing.tail(0)).epoch == 1
+        assert server.psql(where, database=name).endswith("|00000001")
+        async with opened(url.replace("postgres@", f"{name}@")) as (blind, _):
+            assert (await blind.tail(0)).epoch == 1
+    server.psql(f"UPDATE {store._s}.meta SET system = '7'", database=name)
+    async with opened(url.replace("postgres@", f"{name}@")) as (blind, _):
+        assert (await blind.tail(0)).epoch == 1
+    async with opened(url) as (seeing, _):
+        assert (await seeing.tail(0)).epoch == 2
 
 
 async def test_a_fork_leaves_the_parents_connections_alone(server):

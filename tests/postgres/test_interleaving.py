@@ -90,6 +90,26 @@ async def test_ending_what_somebody_is_just_ending_waits_for_it(two, others):
     assert waits and ends[1] >= ends[0] == 1
 
 
+async def test_ends_that_wait_for_a_commit_share_the_next(two):
+    """Each is told its own position: first those whose sessions were there; for the others it is as if alone."""
+    first, gates, second = two
+    for name in ("a", "b", "c"):
+        await sign_in(first, name)
+    before = gates.ran.count("COMMIT")
+    asked = [("x", None), ("a", None), ("b", "eve"), ("c", "maria"), ("a", "maria"), ("a", "eve"), ("y", "eve")]
+    ends = [
+        first.end(sid, of=of, kind=Kind.REVOKED, note="", stamp=make_stamp(at)) for at, (sid, of) in enumerate(asked)
+    ]
+    assert await asyncio.gather(*ends, end(first, "y")) == [3, 1, None, 2, 4, None, None, 5]
+    assert gates.ran.count("COMMIT") == before + 2
+    changes = (await second.tail(0)).changes
+    assert [change.sid for change in changes] == ["a", "c", "x", "a", "y"]
+    assert [change.forget_after for change in changes] == [1001, 1003, 1000, 1004, 1000]
+    assert await end(first, "a") == 6
+    assert await first.end("a", of="maria", kind=Kind.REVOKED, note="", stamp=STAMP) == 7
+    assert [session.sid for session in await second.load_subject("maria")] == ["b"]
+
+
 # --- sign-ins against ends ---
 
 
@@ -149,6 +169,7 @@ async def test_a_sign_in_under_way_sees_changed_claims_or_is_changed(two, others
 async def test_two_sign_ins_at_once_do_not_pass_the_limit(two, others):
     """Each counts the other: of two there is one left."""
     first, gates, second = two
+    await sign_in(first, "earlier")
     gate = gates.before("COMMIT")
     await play(gate, others, sign_in(first, "a", most=1), sign_in(second, "b", most=1))
     assert [session.sid for session in await second.load_subject("maria")] == ["b"]
@@ -346,3 +367,19 @@ async def test_the_lease_does_not_change_under_a_node_that_is_just_joining(two, 
     await second.leave("n1")
     assert (await migrate(url, lease_s=0.5)).lease_s == 0.5
     assert await first.join("n1", label="") == 0.5
+
+
+async def test_who_ends_a_session_that_somebody_holds_keeps_nobody_waiting(two):
+    """In one group with it, the ends of other sessions do not wait for it."""
+    first, gates, second = two
+    await sign_in(first, "a")
+    await sign_in(second, "b")
+    gate = gates.before(".sessions SET data")
+    holding = asyncio.create_task(first.change_data("a", {"k": 1}, (), limit=100, stamp=STAMP))
+    await gate.reached()
+    held, free = asyncio.create_task(end(second, "a")), asyncio.create_task(end(second, "b"))
+    assert await free == 1
+    assert not held.done()
+    gate.open()
+    assert {await holding, await held} == {2, 3}
+    assert not await live(second, "a")

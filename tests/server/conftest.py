@@ -2,7 +2,7 @@
 The whole server in this process: the application, its database, and a clock that tests move.
 
 The database is a file. In the long run it is PostgreSQL, too, for each story; of those that tell many cases of one rule
-for those marked ``both("long")``. Tests marked ``both`` always have both.
+for those marked ``both("long")``. Tests marked ``both`` always have both, and in the long run their store there, too.
 """
 
 import contextlib
@@ -24,18 +24,21 @@ from coatcheck.testing import ManualClock
 ORIGIN = "https://auth.example.com"
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 PASSWORD = "correct horse battery"
+SECRET = "A" * 43
 
 
 def pytest_generate_tests(metafunc):
-    """Run each test that has a database on both kinds."""
-    if "database_url" not in metafunc.fixturenames:
+    """Run each test that has a server on both kinds of databases."""
+    if "places" not in metafunc.fixturenames:
         return
     both = metafunc.definition.get_closest_marker("both")
+    is_short = both is not None and not both.args
     kinds = ["sqlite"]
     if both is not None or metafunc.definition.get_closest_marker("parametrize") is None:
-        is_short = both is not None and not both.args
         kinds.append(pytest.param("postgres", marks=[] if is_short else [pytest.mark.long]))
-    metafunc.parametrize("database_url", kinds, indirect=True)
+    if is_short:
+        kinds.append(pytest.param("all-postgres", marks=[pytest.mark.long]))
+    metafunc.parametrize("places", kinds, indirect=True)
 
 
 @pytest.fixture
@@ -44,23 +47,26 @@ def clock():
 
 
 @pytest.fixture
-def database_url(request, tmp_path):
-    """The URL of a new database, once for each kind."""
-    if request.param == "postgres":
-        return postgres.shared().url()
-    return f"sqlite:///{tmp_path}/coatcheck.db"
+def places(request, tmp_path):
+    """The URLs of a new store and a new database, once for each kind."""
+    file = f"sqlite:///{tmp_path}/coatcheck.db"
+    if request.param == "sqlite":
+        return file, file
+    url = postgres.shared().url()
+    return (url if request.param == "all-postgres" else file), url
 
 
 @pytest.fixture
-def make_site(tmp_path, clock, database_url):
+def make_site(places, clock):
     """Makes servers on one store and one database, as several processes are."""
+    store, kept = places
 
     def make(**kwargs):
-        url = f"sqlite:///{tmp_path}/coatcheck.db"
         policy = policy_for(kwargs.pop("policy", Policy()), (ORIGIN,))
-        auth = Coatcheck(url, policy=policy, issuer=ORIGIN, clock=clock)
-        site = Site(auth, database.from_url(database_url), clock=clock, hasher=Passwords(kwargs.pop("hasher", CHEAP)))
-        site.options = ("--store", url, "--database", database_url)
+        secret = None if store.startswith("sqlite") else SECRET  # a file has one beside it
+        auth = Coatcheck(store, policy=policy, issuer=ORIGIN, clock=clock, secret=secret)
+        site = Site(auth, database.from_url(kept), clock=clock, hasher=Passwords(kwargs.pop("hasher", CHEAP)))
+        site.options = ("--store", store, "--database", kept)
         return site
 
     return make

@@ -1,6 +1,8 @@
 """Tokens over HTTP: clients, JWKS, OAuth endpoints, and the ways in which tokens end."""
 
 import base64
+import re
+from pathlib import Path
 from urllib.parse import urlencode
 
 import httpx
@@ -15,6 +17,7 @@ from coatcheck.server.app import build_app
 from coatcheck.server.problems import Problem
 from coatcheck.tokens.keys import JWKS_CACHE_S
 
+ROOT = Path(__file__).parent.parent.parent
 ORIGIN = "https://auth.example.com"
 PASSWORD = "correct horse battery"
 
@@ -483,6 +486,22 @@ async def test_nothing_of_it_is_logged(program, clients, sign_in, caplog, site):
         assert private not in told
 
 
-def test_the_application_is_built_with_these_addresses(site):
-    """The fixture builds what the command serves."""
-    assert build_app(site, opens=False)
+async def test_the_addresses_are_those_that_are_told(program, site):
+    """By the metadata and by the manual: each answers as what it is, to its method alone; its neighbours do not."""
+    path = "/.well-known/oauth-authorization-server"
+    metadata = (await program.get(path)).json()
+    told = {url.removeprefix(ORIGIN) for name, url in metadata.items() if name.endswith(("_endpoint", "_uri"))}
+    manual = (ROOT / "docs" / "reference" / "server.md").read_text()
+    documented = re.findall(r"^\| `(GET|POST) (/(?:oauth|\.well-known)/[^`]*)` \|", manual, re.MULTILINE)
+    assert {address for _, address in documented} == told | {path}
+    # As a form of another site would send it: a client's own credentials count there, and those alone.
+    headers = {"sec-fetch-site": "cross-site"}
+    for method, address in documented:
+        answer = await program.request(method, address, headers=headers, data={"client_id": "nobody"})
+        assert answer.status_code == {"GET": 200, "POST": 401}[method], address
+        assert answer.json().get("error") == {"GET": None, "POST": "invalid_client"}[method]
+        wrong = "POST" if method == "GET" else "GET"
+        assert (await program.request(wrong, address, headers={"sec-fetch-site": "same-origin"})).status_code == 405
+        for near in (f"{address}/", f"{address}s", address.upper()):
+            assert not (await program.get(near)).is_success
+            assert (await program.post(near, headers=headers, data={"client_id": "nobody"})).status_code == 403

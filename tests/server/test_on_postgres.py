@@ -33,11 +33,15 @@ async def sign_in(client, name="root"):
 
 
 @pytest.mark.long
-async def test_three_servers(own_server, tmp_path):
+@pytest.mark.parametrize("sessions", ["in a file", "there, too"])
+async def test_three_servers(own_server, tmp_path, sessions):
     """One first administrator; a kick by one counts in all; after a restart of PostgreSQL all go on."""
-    url = own_server.url()
+    url, secret = own_server.url(), tmp_path / "secret"
+    secret.touch(0o600)
+    secret.write_text("A" * 43)
+    where = {"database": url, "secret": secret} | ({"store": url} if sessions == "there, too" else {})
     async with contextlib.AsyncExitStack() as stack:
-        servers = [stack.enter_context(started(tmp_path, database=url)) for _ in range(3)]
+        servers = [stack.enter_context(started(tmp_path, **where)) for _ in range(3)]
         clients = [await stack.enter_async_context(client_of(server)) for server in servers]
         for server in servers:
             assert postgres.PASSWORD not in Path(f"/proc/{server.pid}/cmdline").read_text()
@@ -64,7 +68,8 @@ async def test_three_servers(own_server, tmp_path):
         assert [status for status, _ in answers] == [503] * 3
         ready = await clients[0].get("/readyz")
         assert (ready.status_code, ready.text) == (503, "the store does not answer\n")
-        assert (await clients[0].get("/api/session", headers=laptop)).status_code == 200, "sessions are elsewhere"
+        still = (await clients[0].get("/api/session", headers=laptop)).status_code
+        assert still == (200 if sessions == "in a file" else 503)
         await asyncio.to_thread(own_server.start)
         assert [status for status, _ in await asyncio.gather(*map(sign_in, clients))] == [200] * 3
     assert all(postgres.PASSWORD not in server.said for server in servers)

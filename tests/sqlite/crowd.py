@@ -1,4 +1,4 @@
-"""One of several processes that use one file at once and write down what they did (:mod:`history`)."""
+"""One of several processes that use one file at once and write down what they did (:mod:`soak.history`)."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ import os
 import random
 import time
 
-from history import Op, save
+from coatcheck import Coatcheck, Policy, Refused
+from soak.history import Recorder, now
 
-from coatcheck import Coatcheck, Policy, Refused, Session
-
-now = time.monotonic_ns
 POLICY = Policy(sessions_per_subject=10_000)
 SUBJECTS = [f"subject-{number}" for number in range(10)]
 HOT = 24
@@ -56,17 +54,13 @@ class Worker:
         self.notices = Notices(folder / "notices")
         self.hot = collections.OrderedDict()  # token -> (sid, sub)
         self.refusals = collections.Counter()
-        self.ops = []
-        self.checks = {}  # what is equal, folded: (token, outcome) -> [first begin, its end, last begin, its end, n]
+        self.recorder = Recorder(folder, str(number))
+        self.note = self.recorder.note
         self.ended = 0
         self.serial = 0
 
-    def note(self, kind, begin, **fields):
-        """Write down an operation that returns now."""
-        self.ops.append(Op(kind=kind, begin=begin, end=now(), process=self.number, **fields))
-
     async def run(self):
-        """Do everything; return what was done."""
+        """Do everything."""
         writers = [asyncio.create_task(self.write()) for _ in range(WRITERS)]
         done = asyncio.gather(*writers)
         done.add_done_callback(lambda _: (self.folder / f"done-{self.number}").touch())
@@ -77,7 +71,7 @@ class Worker:
                 break
         await done
         await self.read()
-        return [*self.ops, *self.folded()]
+        self.recorder.close()
 
     async def read(self):
         """Check every hot token, many times over."""
@@ -86,7 +80,7 @@ class Worker:
         while len(self.hot) > HOT:
             self.hot.popitem(last=False)
         for _ in range(20):
-            for token, (sid, _) in list(self.hot.items()):
+            for token in list(self.hot):
                 begin = now()
                 found = self.auth.check_now(token)
                 end = now()
@@ -94,30 +88,13 @@ class Worker:
                 if not warm:
                     found = await self.auth.check(token)
                     end = now()
-                self.count(token, sid, found, warm=warm, begin=begin, end=end)
+                fold_check(self.recorder, token, found, warm=warm, begin=begin, end=end)
                 if not found:
                     # A refusal must last, so it is asked for again.
                     self.refusals[token] += 1
                     if self.refusals[token] > 50:
                         self.hot.pop(token, None)
             await asyncio.sleep(0)  # lets the writers in
-
-    def count(self, token, sid, found, *, warm, begin, end):
-        """Fold a check into those with the same outcome: the first and the last of them say all there is to say."""
-        key = (token, sid, bool(found), warm, found.claims.get("n", "") if found else str(found.reason))
-        fold = self.checks.get(key)
-        if fold is None:
-            self.checks[key] = [begin, end, begin, end, 1]
-        else:
-            fold[2:] = begin, end, fold[4] + 1
-
-    def folded(self):
-        """Return the checks as operations."""
-        for (token, sid, accepted, warm, said), (first, first_end, last, last_end, times) in self.checks.items():
-            fields = {"token": token, "sid": sid, "accepted": accepted, "warm": warm, "process": self.number}
-            fields["claims"] = said if accepted else ""
-            yield Op(kind="check", begin=first, end=first_end, **fields, times=times)
-            yield Op(kind="check", begin=last, end=last_end, **fields, times=0)
 
     async def write(self):
         """Change things at random."""
@@ -139,7 +116,8 @@ class Worker:
             renewed = await self.auth.renew(token)
             if renewed:
                 fresh = renewed.token.reveal()
-                self.note("renew", begin, sid=sid, sub=sub, token=token, fresh=fresh)
+                version = renewed.session.version
+                self.note("renew", begin, sid=sid, sub=sub, token=token, fresh=fresh, version=version)
                 self.notices.post(sid, sub, fresh)
         elif chance < 0.87:
             value = self.unique()
@@ -158,21 +136,29 @@ class Worker:
         begin, sub, value = now(), self.random.choice(SUBJECTS), self.unique()
         signed_in = await self.auth.sign_in(sub, claims={"n": value})
         sid, token = signed_in.session.sid, signed_in.token.reveal()
-        self.note("sign_in", begin, sid=sid, sub=sub, token=token, claims=value)
+        self.note("sign_in", begin, sid=sid, sub=sub, token=token, claims=value, version=1)
         self.notices.post(sid, sub, token)
 
     async def change_data(self, sid):
         begin, key = now(), self.unique()
         if not isinstance(await self.auth.update_data(sid, set={key: 1}), Refused):
-            self.note("write_data", begin, sid=sid, keys=(key,))
+            self.note("write_data", begin, sid=sid, data={key: 1})
         begin = now()
         found = await self.auth.data(sid)
         if not isinstance(found, Refused):
-            self.note("read_data", begin, sid=sid, keys=tuple(found))
+            self.note("read_data", begin, sid=sid, data=found)
 
     def unique(self):
         self.serial += 1
         return f"{self.number}.{self.serial}"
+
+
+def fold_check(recorder, token, found, *, warm, begin, end):
+    """Write down a check and what it showed."""
+    if found:
+        recorder.fold(begin, end, "check", "ok", "", found.sid, token, found.version, found.claims["n"], warm)
+    else:
+        recorder.fold(begin, end, "check", "refused", str(found.reason), "", token, 0, "", warm)
 
 
 def work(number, folder, url, gate, *, processes, revocations, seconds):
@@ -182,9 +168,9 @@ def work(number, folder, url, gate, *, processes, revocations, seconds):
         async with Coatcheck(url, policy=POLICY) as auth:
             gate.wait(60)
             worker = Worker(auth, number, folder, processes=processes, revocations=revocations, seconds=seconds)
-            return await worker.run()
+            await worker.run()
 
-    save(asyncio.run(main()), folder / f"ops-{number}")
+    asyncio.run(main())
 
 
 async def make_file(url):
@@ -193,21 +179,19 @@ async def make_file(url):
         pass
 
 
-async def final_look(url, ops, process):
+async def final_look(url, folder, ops):
     """Check every token and read all data with an engine that has seen nothing yet."""
+    recorder = Recorder(folder, "final")
     tokens = {op.token: op.sid for op in ops if op.kind == "sign_in"}
     tokens |= {op.fresh: op.sid for op in ops if op.kind == "renew"}
-    seen = []
     async with Coatcheck(url, policy=POLICY) as auth:
-        for token, sid in tokens.items():
+        for token in tokens:
             begin = now()
             found = await auth.check(token)
-            claims = found.claims["n"] if isinstance(found, Session) else ""
-            fields = {"sid": sid, "token": token, "accepted": bool(found), "claims": claims, "process": process}
-            seen.append(Op(kind="check", begin=begin, end=now(), **fields))
+            fold_check(recorder, token, found, warm=False, begin=begin, end=now())
         for sid in set(tokens.values()):
             begin = now()
             found = await auth.data(sid)
             if not isinstance(found, Refused):
-                seen.append(Op(kind="read_data", begin=begin, end=now(), sid=sid, keys=tuple(found), process=process))
-    return seen
+                recorder.note("read_data", begin, sid=sid, data=found)
+    recorder.close()

@@ -481,3 +481,17 @@ async def test_a_key_made_before_everyones_end_is_not_added_after_it(a, b, monke
     assert tried[0] != kid and tried[0] not in kids(a) | kids(b)
     assert kid_of(await token_of(b)) in kids(a)
     assert isinstance(a.verify(await token_of(b), audience="orders"), Claims)
+
+
+@pytest.mark.parametrize("off", [-1, 1])
+async def test_a_key_of_another_epoch_is_not_added(auth, clock, off):
+    """Also where there is no other key that it could be compared with."""
+    for row in await auth._store.keys():
+        await auth._store.drop_key(row.kid, stamp=auth._stamp())
+    epoch = (await auth._store.tail(2**62)).epoch
+    stamp = auth._stamp()
+    made_of = {"seal": SEAL, "now": clock.now(), "signs_from": clock.now()}
+    old, current = (keys.generate("ES256", epoch=epoch + by, **made_of) for by in (off, 0))
+    assert await auth._store.add_key(old, newest=None, stamp=stamp) is None
+    assert await auth._store.keys() == []
+    assert await auth._store.add_key(current, newest=None, stamp=stamp) is not None

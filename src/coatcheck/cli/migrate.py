@@ -10,26 +10,28 @@ Rules of this module:
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from coatcheck.cli.mistakes import WRONG, Mistake
 from coatcheck.cli.opened import quiet
-from coatcheck.cli.options import DEFAULT_URL, Json, Store, examples
+from coatcheck.cli.options import DEFAULT_URL, DatabaseUrl, Json, Store, examples
+from coatcheck.cli.output import Output
 from coatcheck.cli.users import output
+from coatcheck.server import database as databases
 from coatcheck.stores import from_url
 from coatcheck.stores.base import LEASE_MOST_S
 
 EXAMPLES = examples(
     "coatcheck migrate --store postgresql://owner@db/app --dry-run",
     "coatcheck migrate --store postgresql://owner@db/app --lease-s 5",
+    "coatcheck migrate --store postgresql://owner@db/app --database postgresql://owner@db/app",
 )
 
 
 def migrate(
     *,
-    store: Store = DEFAULT_URL,
     lease_s: Annotated[
         float | None,
         typer.Option(
@@ -42,34 +44,47 @@ def migrate(
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing, only say what would be done.")] = False,
+    store: Store = DEFAULT_URL,
+    database: DatabaseUrl = DEFAULT_URL,
     as_json: Json = False,
 ) -> None:
     """
-    Make the tables of a PostgreSQL store, or bring them up to date.
+    Make the tables in PostgreSQL, of sessions and of accounts, or bring them up to date.
 
     Run it before the new version is started. Only one runs at a time, and each step is done as a whole or not at all.
+    What is in a SQLite file is left alone: that is brought up to date when it is opened.
     """
-    if from_url(store).is_embedded:  # refuses what is no store, in its own words
+    # Both are looked at first: what is no URL is refused, in its own words, before anything is done.
+    has_store, accounts = not from_url(store).is_embedded, databases.from_url(database)
+    has_accounts = not database.startswith("sqlite:")
+    if not has_store and (lease_s is not None or not has_accounts):
         detail = "--store: only PostgreSQL is migrated by hand; a SQLite file is when it is opened"
         raise Mistake("nothing_to_migrate", detail, exit_code=WRONG)
-    from coatcheck.stores import postgres
-
     quiet()
     out = output(as_json)
-    done = asyncio.run(postgres.migrate(store, lease_s=lease_s, dry_run=dry_run))
-    would = "would be" if dry_run else "were" if done.after - done.before != 1 else "was"
-    if done.after == done.before:
-        out.say(f"The tables in the schema {done.schema} are up to date.")
-    else:
-        count = done.after - done.before
-        out.say(f"{count} migration{'s' * (count != 1)} of the schema {done.schema} {would} run.")
-    out.say(f"The lease {'would be' if dry_run and lease_s else 'is'} {done.lease_s:g} s.")
-    out.document(
-        {
-            "schema": done.schema,
-            "before": done.before,
-            "after": done.after,
-            "lease_s": done.lease_s,
-            "dry_run": dry_run,
+    done: dict[str, Any] = {"dry_run": dry_run, "store": None, "database": None}
+    if has_store:
+        from coatcheck.stores import postgres
+
+        found = asyncio.run(postgres.migrate(store, lease_s=lease_s, dry_run=dry_run))
+        done["store"] = {
+            "schema": found.schema,
+            "before": found.before,
+            "after": found.after,
+            "lease_s": found.lease_s,
         }
-    )
+        _tell(out, "sessions", found.before, found.after, dry_run)
+        out.say(f"The lease {'would be' if dry_run and lease_s else 'is'} {found.lease_s:g} s.")
+    if has_accounts:
+        made = asyncio.run(accounts.migrate(dry_run=dry_run))
+        done["database"] = {"before": made.before, "after": made.after}
+        _tell(out, "accounts", made.before, made.after, dry_run)
+    out.document(done)
+
+
+def _tell(out: Output, what: str, before: int, after: int, dry_run: bool) -> None:
+    if before == after:
+        out.say(f"The tables of {what} are up to date.")
+        return
+    done = "made" if not before else f"brought from version {before} to {after}"
+    out.say(f"The tables of {what} {'would be' if dry_run else 'were'} {done}.")

@@ -151,7 +151,7 @@ class Lease(Trust):
 
     async def _run(self) -> None:
         failures = 0
-        while True:
+        while self._fault is None:
             try:
                 # After a failure, too: somebody may have been waiting for us meanwhile.
                 is_news = await self._bounded(self._round(), self._round_s()) or failures > 0
@@ -311,8 +311,10 @@ class Lease(Trust):
 
     async def _sleep(self, pause_s: float, *, shortest_s: float) -> None:
         await asyncio.sleep(shortest_s)
+        # Not wait_for(): on Python 3.11 it can swallow a cancellation that comes together with the wake-up.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), pause_s)
+            async with asyncio.timeout(pause_s):
+                await self._wake.wait()
 
     async def _listen(self) -> None:
         while True:

@@ -184,7 +184,7 @@ async def _client(site: Site, request: Request, *, from_page: bool) -> Client | 
     except ValueError:
         sent = None
     client = None if sent is None else await site.clients.authenticated(*sent)
-    return problems.NOT_A_CLIENT if client is None or client.secret is None else client
+    return client or problems.NOT_A_CLIENT
 
 
 def _response(answer: Answer, status: int, site: Site) -> Response:

@@ -37,11 +37,11 @@ def begin(wait_s: float) -> str:
     for the disk, and for the standbys that the server is told to wait for; a stronger setting of the server stays.
     Whoever holds a lock and falls silent is put out by the server: nobody stops a fleet by standing still.
     """
-    bound = int(wait_s * 1000)
+    bound, silence = int(wait_s * 1000), int(wait_s * 400)  # so that who waits behind somebody silent still succeeds
     return (
         f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT {alone(wait_s)}, "
         f"set_config('statement_timeout', '{bound}', true), "
-        f"set_config('idle_in_transaction_session_timeout', '{bound}', true)"
+        f"set_config('idle_in_transaction_session_timeout', '{silence}', true)"
     )
 
 

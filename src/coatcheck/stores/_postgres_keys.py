@@ -86,21 +86,25 @@ class KeySteps(Parts):
         return bool(status == "UPDATE 1")
 
     async def end_client(self, client_id: str, note: str, stamp: Stamp) -> int:
-        theirs = f"SELECT sid FROM {self._s}.families WHERE client_id ="
-        # All of them first, in the order of their ids, as every step takes them.
+        # The families first: those that this one removes are what the others are about, whatever is added meanwhile.
+        gone = await self._connection.fetch(
+            f"DELETE FROM {self._s}.families WHERE client_id = $1 RETURNING sid, owns_session", client_id
+        )
+        owned = list({row[0] for row in gone if row[1]})
+        lent = list({row[0] for row in gone} - set(owned))
+        # All of them, in the order of their ids, as every step takes them.
         await self._connection.execute(
-            f"SELECT 1 FROM {self._s}.sessions WHERE sid IN ({theirs} $1) AND {self._live} ORDER BY id FOR UPDATE",
-            client_id,
+            f"SELECT 1 FROM {self._s}.sessions WHERE sid = ANY($1::text[]) AND {self._live} ORDER BY id FOR UPDATE",
+            owned + lent,
         )
         raised = await self._connection.fetch(
-            f"UPDATE {self._s}.sessions SET version = version + 1 WHERE sid IN ({theirs} $1) AND {self._live} "
-            f"AND sid NOT IN ({theirs} $1 AND owns_session) RETURNING sid, version",
-            client_id,
+            f"UPDATE {self._s}.sessions SET version = version + 1 WHERE sid = ANY($1::text[]) AND {self._live} "
+            "RETURNING sid, version",
+            lent,
         )
-        owned = await self._end(f"sid IN ({theirs} $3 AND owns_session) AND {self._live}", (client_id,), note, stamp)
-        await self._connection.execute(f"DELETE FROM {self._s}.families WHERE client_id = $1", client_id)
+        ended = await self._end(f"sid = ANY($3::text[]) AND {self._live}", (owned,), note, stamp)
         lines = [(Kind.CLAIMS, row[0], row[1]) for row in raised]
-        return await self._append([*lines, *((Kind.REVOKED, sid, ENDED) for sid in owned)], stamp)
+        return await self._append([*lines, *((Kind.REVOKED, sid, ENDED) for sid in ended)], stamp)
 
     async def _hold_meta(self) -> int:
         """Take the row of ``meta``; return the epoch."""

@@ -36,6 +36,7 @@ _NOT_DURABLE = "PostgreSQL: the commit was not as durable as it was asked to be"
 _TRIES = 6
 _LONGEST_NAP_S = 0.02
 _GOODBYE_S = 1.0
+_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 
 class _Once:
@@ -78,6 +79,30 @@ class Lane:
         """Run *work*, which only reads; once more when the connection was lost."""
         return await self._bounded(_Once(again=True), work)
 
+    async def fetch(self, select: str, *values: Any) -> list[Any]:
+        """Like :meth:`read`, for one SELECT; by a shorter way where a connection is free."""
+        if self._is_closed or self._free.locked() or not self._idle or self._idle[-1].is_closed():
+            return await self.read(lambda connection: connection.fetch(select, *values))
+        await self._free.acquire()  # at once, so the connection is still there
+        connection = self._idle.pop()
+        self._busy.add(connection)
+        is_sound = False
+        try:
+            rows: list[Any] = await connection.fetch(select, *values, timeout=self.wait_s)
+            is_sound = True
+        except TimeoutError:
+            raise StoreUnavailable(f"PostgreSQL: no answer for {self.wait_s:g} s") from None
+        except _ERRORS as error:
+            if not is_lost(error):
+                raise fault(error) from None
+        finally:
+            self._put_back(connection, is_sound)
+            self._free.release()
+        if is_sound:
+            return rows
+        self._drop_idle()
+        return await self.read(lambda connection: connection.fetch(select, *values))
+
     async def write(self, step: Callable[[Connection], Awaitable[T]], *, again: bool = False) -> T:
         """
         Run *step* in a transaction, as often as it takes until none stands in its way.
@@ -88,14 +113,14 @@ class Lane:
         once = _Once(again)
         return await self._bounded(once, lambda connection: self._transaction(connection, step, once))
 
-    async def alone(self, statement: Callable[[Connection], Awaitable[T]]) -> T:
-        """Run one *statement* that is a transaction by itself, and may be done twice."""
+    async def alone(self, statement: str, *values: Any) -> list[Any]:
+        """Run one statement that is a transaction by itself, and that may be done twice; return its rows."""
 
-        async def work(connection: Connection) -> T:
+        async def work(connection: Connection) -> list[Any]:
             connection.warned = False
-            result = await statement(connection)
+            rows: list[Any] = await connection.fetch(statement, *values)
             _check_durable(connection)
-            return result
+            return rows
 
         return await self._bounded(_Once(again=True), work)
 
@@ -109,7 +134,7 @@ class Lane:
             raise StoreUnavailable(f"PostgreSQL: {detail}") from None
         except CoatcheckError:
             raise
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+        except _ERRORS as error:
             raise fault(error, opening=self.is_opening) from None
 
     async def _again_and_again(self, once: _Once, work: Callable[[Connection], Awaitable[T]]) -> T:
@@ -139,11 +164,7 @@ class Lane:
                 is_sound = not is_lost(error) and not connection.is_in_transaction()
                 raise
             finally:
-                self._busy.discard(connection)
-                if is_sound and not self._is_closed and not connection.is_closed():
-                    self._idle.append(connection)
-                else:
-                    connection.terminate()
+                self._put_back(connection, is_sound)
             return result
 
     async def _take(self) -> Connection:
@@ -171,6 +192,13 @@ class Lane:
             raise StoreUnavailable(_NOT_DURABLE)
         _check_durable(connection)
         return result
+
+    def _put_back(self, connection: Connection, is_sound: bool) -> None:
+        self._busy.discard(connection)
+        if is_sound and not self._is_closed and not connection.is_closed():
+            self._idle.append(connection)
+        else:
+            connection.terminate()
 
     def _drop_idle(self) -> None:
         while self._idle:

@@ -123,6 +123,13 @@ class Whereabouts:
         elsewhere = f"coalesce(system <> {self.system}, false) OR coalesce(timeline <> {self.timeline}, false)"
         return bool(await connection.fetchval(f"SELECT {elsewhere} FROM {self._s}.meta"))
 
+    async def note(self, connection: Connection) -> None:
+        """Note where the log is, where that was not known so far: a role may see what another did not."""
+        for column, known in (("system", self.system), ("timeline", self.timeline)):
+            await connection.execute(
+                f"UPDATE {self._s}.meta SET {column} = {known} WHERE {column} IS NULL AND {known} IS NOT NULL"
+            )
+
     async def begin_epoch(self, connection: Connection) -> None:
         """
         Begin a new epoch here, unless somebody has done so already. Sessions live on; nodes forget what they hold.

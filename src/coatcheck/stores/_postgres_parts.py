@@ -6,7 +6,7 @@ Read :mod:`coatcheck.stores._postgres_steps` first; its rules are the rules here
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import asyncpg
@@ -72,10 +72,10 @@ class Parts:
             sub,
         )
 
-    async def _hold_sid(self, sid: str) -> None:
-        """Until the commit, let nobody store or end a session that is not there under this sid."""
-        lock = f"SELECT pg_advisory_xact_lock(hashtextextended('coatcheck {self._s} ' || $1::text, 0))"
-        await self._connection.execute(lock, sid)
+    async def _hold_sids(self, sids: Iterable[str]) -> None:
+        """Until the commit, let nobody store or end a session that is not there under one of these sids."""
+        lock = f"SELECT pg_advisory_xact_lock(hashtextextended('coatcheck {self._s} ' || sid, 0))"
+        await self._connection.execute(f"{lock} FROM unnest($1::text[]) AS asked (sid)", sorted(set(sids)))
 
     async def _insert(self, record: Record, epoch: int | None) -> None:
         marks = ", ".join(f"${at}" for at in range(1, 16))
@@ -136,18 +136,21 @@ class Parts:
         if not lines:
             # In a statement of its own, so that it is a head read after everything that this step has seen.
             return int(await self._connection.fetchval(f"SELECT head FROM {self._s}.log"))
+        return await self._append_each(lines, [stamp] * len(lines))
+
+    async def _append_each(self, lines: Sequence[Line], stamps: Sequence[Stamp]) -> int:
         head = await self._connection.fetchval(
             f"""WITH moved AS (UPDATE {self._s}.log SET head = head + cardinality($1::text[]) RETURNING head),
                      added AS (INSERT INTO {self._s}.changes (position, kind, sid, version, at, forget_after)
-                               SELECT head - cardinality($1) + number, kind, sid, version, $4, $5
-                               FROM moved, unnest($1, $2::text[], $3::bigint[])
-                                    WITH ORDINALITY AS lines (kind, sid, version, number))
+                               SELECT head - cardinality($1) + number, kind, sid, version, at, forget_after
+                               FROM moved, unnest($1, $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
+                                    WITH ORDINALITY AS lines (kind, sid, version, at, forget_after, number))
                 SELECT head, pg_notify($6, '') FROM moved""",
             [kind.value for kind, _, _ in lines],
             [sid for _, sid, _ in lines],
             [version for _, _, version in lines],
-            stamp.now,
-            stamp.forget_change,
+            [stamp.now for stamp in stamps],
+            [stamp.forget_change for stamp in stamps],
             self._channel,
         )
         return int(head)

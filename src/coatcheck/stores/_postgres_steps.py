@@ -47,7 +47,7 @@ class Steps(Parts):
                 return MOVED
         if place is not None:
             epoch = place.epoch
-            await self._hold_sid(sid)
+            await self._hold_sids([sid])
         await self._insert(record, epoch)
         # Looked at only now: an end that was under way may have been what the insertion waited for.
         if place is not None and await self._was_ended(sid, place):
@@ -129,18 +129,6 @@ class Steps(Parts):
         fresh = fitted(merged(decode(raw), change, unset), limit=limit, field="set")
         await self._connection.execute(f"UPDATE {self._s}.sessions SET data = $2 WHERE sid = $1", sid, fresh)
         return await self._append([(Kind.DATA, sid, 0)], stamp)
-
-    async def end(self, sid: str, of: str | None, kind: Kind, note: str, stamp: Stamp) -> int | None:
-        which, values = "sid = $3 AND ($4::text IS NULL OR sub = $4)", (sid, of)
-        if not await self._end(which, values, note, stamp):
-            ended = f"SELECT 1 FROM {self._s}.ended WHERE sid = $1 AND sub = $2"
-            if of is not None and not await self._connection.fetchval(ended, sid, of):
-                return None
-            # A started session may be on its way in: it was begun before, and this may be its end.
-            await self._hold_sid(sid)
-            await self._end(which, values, note, stamp)
-        # Appended though there may be nothing to end: an earlier call may have ended it and still be waiting.
-        return await self._append([(kind, sid, ENDED)], stamp)
 
     async def end_subject(self, sub: str, keep: str | None, note: str, stamp: Stamp) -> int:
         await self._raise_generation(sub)

@@ -1,13 +1,14 @@
 """
 Sessions in PostgreSQL, shared by processes on many machines. Floor 2; may import: floor 0.
 
-Each process has connections for five purposes, made when they are needed, so that none waits for another:
+Each process has connections for several purposes, made when they are needed, so that none waits for another:
 
 - *heart*: one. Joins, beats, the log and the keys; it also listens for news.
 - *barrier*: one. Who is there, and whose row goes.
-- *writes*: four. What is appended to the log.
+- *ending*: two. What ends something; single sessions in groups (:mod:`._postgres_group`).
+- *writes*: three. What else is appended to the log.
 - *reads*: eight, or ``?pool=``. Cold checks, sign-ins, activity, the sweep.
-- *upkeep*: none of its own; it uses *reads*.
+- *patient*: one. What may take a minute.
 
 Read :mod:`._postgres_steps` for what a write does, :mod:`._postgres_lanes` for what may be tried again.
 
@@ -28,30 +29,35 @@ from coatcheck.errors import CoatcheckError, Forked, NotOpen
 from coatcheck.records import Digest, Ended, Family, KeyRow, Kind, Nodes, Reason, Record, Session, Tail
 from coatcheck.stores import _postgres_schema as schemas
 from coatcheck.stores._postgres_connect import Connector, begin, warn_if_careless
-from coatcheck.stores._postgres_ends import Ends
+from coatcheck.stores._postgres_ends import End, EndSteps, end_alone
+from coatcheck.stores._postgres_group import Group
 from coatcheck.stores._postgres_keys import KeySteps
 from coatcheck.stores._postgres_lanes import Connection, Lane
+from coatcheck.stores._postgres_migrate import migrate
 from coatcheck.stores._postgres_nodes import NodeRows, Whereabouts
 from coatcheck.stores._postgres_parts import NEWEST_FIRST, live
-from coatcheck.stores._postgres_schema import Migration
 from coatcheck.stores._postgres_steps import Steps
 from coatcheck.stores._postgres_sweep import sweep
 from coatcheck.stores._postgres_url import parse
 from coatcheck.stores._rows import FAMILY, KEY, RECORD, family_of, key_of, record_of, session_of
-from coatcheck.stores.base import LEASE_S, Moved, Place, Reset, Seen, Stamp
+from coatcheck.stores.base import Moved, Place, Reset, Seen, Stamp
+
+__all__ = ["PostgresStore", "migrate"]
 
 T = TypeVar("T")
 WAIT_S = 5.0
-"""How long a call may take in all. A beat and a join: as long as the lease, at most."""
+"""How long a call may take in all. A beat: less than the lease, for one that hangs keeps the next from being sent."""
+
+LEAST_WAIT_S = 0.5
 
 POLL_S = 0.1
 """How often to look where nobody tells."""
 
-WRITES = 4
+ENDING, WRITES = 2, 3
 PATIENT_S = 60.0
 
 
-class _Write(Steps, KeySteps):
+class _Write(Steps, EndSteps, KeySteps):
     """One write, of whatever kind."""
 
 
@@ -100,10 +106,11 @@ class PostgresStore:
             raise
         self._connector.arrived = self._arrived
         self._reads.is_opening = False
-        lease_s = min(WAIT_S, self._lease_s)
-        self._heart, self._barrier = self._lane(1, lease_s), self._lane(1)
-        self._writes, self._patient = self._lane(WRITES), self._lane(1, PATIENT_S)
-        self._ends = Ends(self._writes, self._s, self._channel)
+        self._heart = self._lane(1, min(WAIT_S, max(LEAST_WAIT_S, 0.8 * self._lease_s)))
+        self._barrier, self._patient = self._lane(1), self._lane(1, PATIENT_S)
+        self._ending, self._writes = self._lane(ENDING), self._lane(WRITES)
+        self._ends: Group[End, int | None] = Group(self._end_alone)
+        self._missed: Group[End, int | None] = Group(self._end_each)
         self._fault = None
 
     async def _make_ready(self) -> None:
@@ -112,6 +119,7 @@ class PostgresStore:
         await self._reads.read(self._whereabouts.learn)
         await schemas.check(self._reads, self._s, self._whereabouts)
         await self._reads.read(self._arrived)
+        await self._reads.write(self._whereabouts.note, again=True)
         self._lease_s = float(await self._reads.read(lambda c: c.fetchval(f"SELECT lease_s FROM {self._s}.meta")))
 
     def _lane(self, size: int, wait_s: float | None = None) -> Lane:
@@ -129,6 +137,8 @@ class PostgresStore:
     async def close(self) -> None:
         if self._lanes:
             self._fault = NotOpen("the store is closed")
+            await self._ends.finish()
+            await self._missed.finish()
             await self._close_lanes()
 
     async def _close_lanes(self) -> None:
@@ -145,22 +155,19 @@ class PostgresStore:
             for connection in lane.abandon():
                 ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
         self._lanes.clear()
+        self._ends.abandon()
+        self._missed.abandon()
         self._fault = Forked("the store was opened before a fork; open it in each worker")
 
     # --- reading ---
 
     async def load(self, digest: Digest) -> Record | Ended | None:
-        nulls = ", ".join(["NULL"] * 16)
-        row = await self._read(
-            f"SELECT {RECORD}, {self._live}, NULL FROM {self._s}.sessions WHERE digest = $1 "
-            f"UNION ALL SELECT {nulls}, reason FROM {self._s}.ended WHERE digest = $1 LIMIT 1",
-            digest,
-        )
-        if not row:
-            return None
-        if row[0][-1] is not None:
-            return Ended(Reason(row[0][-1]))
-        return record_of(row[0]) if row[0][-2] else Ended(Reason.REVOKED)
+        found = await self._read(f"SELECT {RECORD}, {self._live} FROM {self._s}.sessions WHERE digest = $1", digest)
+        if found:
+            return record_of(found[0]) if found[0][-1] else Ended(Reason.REVOKED)
+        # Asked later than that: what left the one table meanwhile is in the other.
+        ended = await self._read(f"SELECT reason FROM {self._s}.ended WHERE digest = $1", digest)
+        return Ended(Reason(ended[0][0])) if ended else None
 
     async def load_sid(self, sid: str) -> Record | None:
         rows = await self._read(f"SELECT {RECORD} FROM {self._s}.sessions WHERE sid = $1 AND {self._live}", sid)
@@ -187,8 +194,7 @@ class PostgresStore:
 
     async def _read(self, select: str, *values: Any) -> list[Any]:
         self._check_usable()
-        rows: list[Any] = await self._reads.read(lambda connection: connection.fetch(select, *values))
-        return rows
+        return await self._reads.fetch(select, *values)
 
     # --- nodes ---
 
@@ -211,7 +217,7 @@ class PostgresStore:
             is_there = await self._heart.write(self._here(self._rows.beat, node, beat, applied, epoch), again=True)
         else:
             statement = self._rows.beat_alone(self._heart.wait_s)
-            is_there = bool(await self._heart.alone(lambda c: c.fetch(statement, node, beat, applied, epoch)))
+            is_there = bool(await self._heart.alone(statement, node, beat, applied, epoch))
         return await self._heart.read(lambda connection: self._tail(connection, applied)) if is_there else None
 
     async def _tail(self, connection: Connection, after: int) -> Tail:
@@ -224,7 +230,9 @@ class PostgresStore:
 
     async def nodes(self) -> Nodes:
         self._check_usable()
-        return await self._barrier.read(self._here(self._rows.all))
+        # In a transaction, where it may begin an epoch.
+        run = self._barrier.write if self._settings.pgbouncer else self._barrier.read
+        return await run(self._here(self._rows.all))
 
     async def drop_node(self, node: str, *, beat: int) -> bool:
         self._check_usable()
@@ -279,17 +287,25 @@ class PostgresStore:
 
     async def end(self, sid: str, *, of: str | None, kind: Kind, note: str, stamp: Stamp) -> int | None:
         self._check_usable()
-        if not self._settings.pgbouncer:
-            position = await self._ends.end(sid, of=of, kind=kind, note=note, stamp=stamp)
-            if position is not None:
-                return position
-        return await self._write(lambda step: step.end(sid, of, kind, note, stamp), again=True)
+        ending = End(sid, of, kind, note, stamp)
+        position = None if self._settings.pgbouncer else await self._ends.ask(ending)
+        return await self._missed.ask(ending) if position is None else position
+
+    # Not refused while the store is closed: what was accepted is finished.
+
+    async def _end_alone(self, asked: Sequence[End]) -> list[int | None]:
+        return await end_alone(self._ending, self._s, self._channel, asked)
+
+    async def _end_each(self, asked: Sequence[End]) -> list[int | None]:
+        return await self._ending.write(
+            lambda connection: _Write(connection, self._s, self._channel).end_each(asked), again=True
+        )
 
     async def end_subject(self, sub: str, *, keep: str | None, note: str, stamp: Stamp) -> int:
-        return await self._write(lambda step: step.end_subject(sub, keep, note, stamp), again=True)
+        return await self._write(lambda step: step.end_subject(sub, keep, note, stamp), lane=self._ending, again=True)
 
     async def end_everyone(self, *, note: str, stamp: Stamp) -> int:
-        return await self._write(lambda step: step.end_everyone(stamp), again=True)
+        return await self._write(lambda step: step.end_everyone(stamp), lane=self._ending, again=True)
 
     async def touch(self, seen: Sequence[Seen]) -> list[str]:
         return await self._write(lambda step: step.touch(seen), lane=self._reads)
@@ -304,13 +320,13 @@ class PostgresStore:
         return await self._write(lambda step: step.add_key(row, newest, stamp))
 
     async def drop_key(self, kid: str, *, stamp: Stamp) -> int:
-        return await self._write(lambda step: step.drop_key(kid, stamp), again=True)
+        return await self._write(lambda step: step.drop_key(kid, stamp), lane=self._ending, again=True)
 
     async def add_family(self, family: Family) -> bool:
         return await self._write(lambda step: step.add_family(family), lane=self._reads)
 
     async def end_client(self, client_id: str, *, note: str, stamp: Stamp) -> int:
-        return await self._write(lambda step: step.end_client(client_id, note, stamp), again=True)
+        return await self._write(lambda step: step.end_client(client_id, note, stamp), lane=self._ending, again=True)
 
     async def rotate_family(self, ident: bytes, *, generation: int, now: int) -> bool:
         return await self._write(lambda step: step.rotate_family(ident, generation, now), lane=self._reads)
@@ -336,40 +352,3 @@ class PostgresStore:
     def _check_usable(self) -> None:
         if self._fault is not None:
             raise self._fault
-
-
-async def migrate(url: str, *, lease_s: float | None = None, dry_run: bool = False) -> Migration:
-    """
-    Make the tables of the store at *url*, or bring them up to date.
-
-    Args:
-        lease_s: Change the lease of the store to this; only while no process has it open.
-
-        dry_run: Change nothing, and say what would be done.
-
-    Raises:
-        ConfigError: *url* or *lease_s* makes no sense. StoreUnusable: it may not be done. StoreUnavailable: no answer.
-    """
-    if lease_s is not None:
-        schemas.check_lease(lease_s)
-    settings = parse(url)
-    schema = settings.schema
-    whereabouts = Whereabouts(schema, f"coatcheck_{schema}")
-    lane = Lane(Connector(settings).connect, begin=begin(PATIENT_S), size=1, wait_s=PATIENT_S)
-
-    async def step(connection: Connection) -> Migration:
-        if dry_run:
-            before, after = await schemas.version_of(connection, schema), len(schemas.MIGRATIONS)
-        else:
-            before, after = await schemas.bring_up(connection, schema, whereabouts, make_only=False)
-            if lease_s is not None:
-                await schemas.set_lease(connection, schema, lease_s)
-        is_there = before or not dry_run
-        known_s = await connection.fetchval(f"SELECT lease_s FROM {schema}.meta") if is_there else LEASE_S
-        return Migration(schema=schema, before=before, after=after, lease_s=lease_s if dry_run and lease_s else known_s)
-
-    try:
-        await lane.read(whereabouts.learn)
-        return await lane.write(step, again=True)
-    finally:
-        await lane.close()

