@@ -32,6 +32,7 @@ Connection: TypeAlias = Any
 """One of asyncpg's. Rows are of our own making, so their types are known; the driver's cannot know them."""
 
 Connect: TypeAlias = Callable[[], Awaitable[Connection]]
+_NOT_DURABLE = "PostgreSQL: the commit was not as durable as it was asked to be"
 _TRIES = 6
 _LONGEST_NAP_S = 0.02
 _GOODBYE_S = 1.0
@@ -118,6 +119,17 @@ class Lane:
         once = _Once(again)
         return await self._bounded(once, lambda connection: self._transaction(connection, step, once))
 
+    async def alone(self, statement: str, *values: Any) -> list[Any]:
+        """Run one statement that is a transaction by itself, and that may be done twice; return its rows."""
+
+        async def work(connection: Connection) -> list[Any]:
+            connection.warned = False
+            rows: list[Any] = await connection.fetch(statement, *values)
+            _check_durable(connection)
+            return rows
+
+        return await self._bounded(_Once(again=True), work)
+
     async def _bounded(self, once: _Once, work: Callable[[Connection], Awaitable[T]]) -> T:
         try:
             async with asyncio.timeout(self.wait_s):
@@ -183,8 +195,9 @@ class Lane:
             raise
         once.is_committing = True
         connection.warned = False
-        if await connection.execute("COMMIT") != "COMMIT" or connection.warned:
-            raise StoreUnavailable("PostgreSQL: the commit was not as durable as it was asked to be")
+        if await connection.execute("COMMIT") != "COMMIT":
+            raise StoreUnavailable(_NOT_DURABLE)
+        _check_durable(connection)
         return result
 
     def _is_usable(self, connection: Connection) -> bool:
@@ -225,3 +238,8 @@ class Lane:
         self._busy.clear()
         self._is_closed = True
         return connections
+
+
+def _check_durable(connection: Connection) -> None:
+    if connection.warned:
+        raise StoreUnavailable(_NOT_DURABLE)

@@ -19,6 +19,7 @@ from typing import Any
 import asyncpg
 
 from coatcheck.records import Change, Kind, Node, Nodes, Tail
+from coatcheck.stores._postgres_connect import alone
 from coatcheck.stores._postgres_lanes import Connection
 from coatcheck.stores.base import next_era
 
@@ -47,6 +48,13 @@ class NodeRows:
             f"UPDATE {self._s}.nodes SET beat = $2, applied = $3, epoch = $4 WHERE id = $1", node, beat, applied, epoch
         )
         return bool(status == "UPDATE 1")
+
+    def beat_alone(self, wait_s: float) -> str:
+        """Return the statement of :meth:`beat`, as a transaction by itself that returns a row where there is one."""
+        return (
+            f"UPDATE {self._s}.nodes SET beat = $2, applied = $3, epoch = $4 "
+            f"FROM (SELECT {alone(wait_s)}) AS settings WHERE id = $1 RETURNING durable, bound"
+        )
 
     async def leave(self, connection: Connection, node: str) -> None:
         await connection.execute(f"DELETE FROM {self._s}.nodes WHERE id = $1", node)
