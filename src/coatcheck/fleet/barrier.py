@@ -15,6 +15,8 @@ Rules of this module:
    is dropped because a wait ran out.
 5. A store that is lost meanwhile is told to the caller: :class:`~coatcheck.errors.BarrierIncomplete`. So is one whose
    log is in another era than before the write: it may be another store, without the change.
+6. (*new-epoch-waits-out-the-lease*) In an era that began by a failover, rows of nodes may be missing that still hold a
+   lease of before. Until one lease after we first saw the era, nobody's answer shortens the wait.
 """
 
 from __future__ import annotations
@@ -66,6 +68,8 @@ class Barrier:
         self._more = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._lease_s = LEASE_S
+        self._era = 0
+        self._settled_at = 0.0  # on our clock, when the leases from before this era have run out
         self._stood: dict[str, tuple[int, float]] = {}
         self.on_wait: Callable[[float], None] = lambda waited_s: None
 
@@ -121,6 +125,7 @@ class Barrier:
                 log.exception("the nodes cannot be listed")
                 self._end_overdue(waiters)
             else:
+                self._note_era(nodes)
                 self._lease_s = nodes.lease_s
                 for waiter in waiters:
                     self._judge(waiter, nodes)
@@ -146,9 +151,14 @@ class Barrier:
             waiter.nodes = len(nodes.rows)
         behind = {node.id for node in nodes.rows if not _has_applied(node, waiter.position, nodes.epoch)}
         waiter.awaited &= behind
-        waited_s = self._elapsed() - waiter.since
-        if not waiter.awaited or waited_s >= nodes.lease_s:
+        now = self._elapsed()
+        waited_s = now - waiter.since
+        if (not waiter.awaited and now >= self._settled_at) or waited_s >= nodes.lease_s:
             self._finish(waiter, Receipt(position=waiter.position, nodes=waiter.nodes, waited_s=waited_s))
+
+    def _note_era(self, nodes: Nodes) -> None:
+        if (era := nodes.epoch >> ERA_BITS) != self._era:
+            self._era, self._settled_at = era, self._elapsed() + nodes.lease_s
 
     def _finish(self, waiter: _Waiter, receipt: Receipt) -> None:
         self._waiters.remove(waiter)
