@@ -160,6 +160,20 @@ async def test_a_row_counts_before_the_log_is_read(issuer, service, monkeypatch)
     assert await issuer.awaited(await revoking) == 1
 
 
+async def test_data_are_nobodys_business_here(issuer, service):
+    """A change of data waits for no service, and ends no wait; the position goes on with the next answer."""
+    await service.join()
+    signed_in, _ = await issuer.token()
+    polling = asyncio.create_task(service.beat(wait_s=None))
+    await until(lambda: issuer.auth.feed._hints._waiting)
+    receipt = await soon(issuer.auth.update_data(signed_in.session.sid, set={"cart": 1}))
+    assert await issuer.awaited(receipt) == 0
+    assert not polling.done()
+    position = await issuer.end("s")
+    news = (await soon(polling)).json()
+    assert [line["position"] for line in news["changes"]] == [position] and news["upto"] == position
+
+
 # --- told to begin anew ---
 
 

@@ -330,7 +330,9 @@ class Coatcheck(TokenMethods):
         position = await self._store.change_data(sid, change, gone, limit=self.policy.data_bytes, stamp=stamp)
         if position is None:
             return _UNKNOWN
-        return await self._in_force(position, epoch) if wait else Receipt(position=position, nodes=0, waited_s=0.0)
+        if not wait:
+            return Receipt(position=position, nodes=0, waited_s=0.0)
+        return await self._memory.barrier.wait(position, epoch=epoch, of_data=True)
 
     # --- ending ---
 

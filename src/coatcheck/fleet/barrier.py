@@ -39,9 +39,12 @@ _DETAIL = 3
 class _Waiter:
     """One call that waits."""
 
-    def __init__(self, position: int, era: int, since: float, done: asyncio.Future[Receipt]) -> None:
+    def __init__(
+        self, position: int, era: int, since: float, done: asyncio.Future[Receipt], *, of_data: bool
+    ) -> None:
         self.position = position
         self.era = era
+        self.of_data = of_data
         self.since = since
         self.done = done
         self.nodes = 0
@@ -73,20 +76,23 @@ class Barrier:
         self._stood: dict[str, tuple[int, float]] = {}
         self.on_wait: Callable[[float], None] = lambda waited_s: None
 
-    async def wait(self, position: int, *, epoch: int) -> Receipt:
+    async def wait(self, position: int, *, epoch: int, of_data: bool = False) -> Receipt:
         """
         Return when no node answers by what was so before *position*. The change is committed already.
 
         Args:
             epoch: Of the log, as it was known before the write began.
 
+            of_data: Only data were changed: a node that holds none is not waited for.
+
         Raises:
             BarrierIncomplete: The store was lost meanwhile. The change stands, and reaches every node; call again what
                 made it, to wait again.
         """
-        waiter = _Waiter(position, epoch >> ERA_BITS, self._elapsed(), asyncio.get_running_loop().create_future())
-        if self._store.is_embedded and not (nodes := await self._store.nodes()).rows:
-            return Receipt(position=position, nodes=len(nodes.rows), waited_s=0.0)
+        done: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        waiter = _Waiter(position, epoch >> ERA_BITS, self._elapsed(), done, of_data=of_data)
+        if self._store.is_embedded and not _holders(await self._store.nodes(), of_data=of_data):
+            return Receipt(position=position, nodes=0, waited_s=0.0)
         self._waiters.append(waiter)
         self._wake()
         self._more.set()
@@ -147,8 +153,8 @@ class Barrier:
             return self._give_up(waiter)
         if waiter.awaited is None:
             # Who joins from here on reads the log, and our change in it, after the join.
-            waiter.awaited = {node.id for node in nodes.rows}
-            waiter.nodes = len(nodes.rows)
+            waiter.awaited = {node.id for node in _holders(nodes, of_data=waiter.of_data)}
+            waiter.nodes = len(waiter.awaited)
         behind = {node.id for node in nodes.rows if not _has_applied(node, waiter.position, nodes.epoch)}
         waiter.awaited &= behind
         now = self._elapsed()
@@ -193,6 +199,10 @@ class Barrier:
                 log.warning("a node that stood still is taken for dead", extra={"node": node.id, "label": node.label})
         except CoatcheckError as error:
             log.warning("a dead node cannot be dropped now", extra={"node": node.id, "code": error.code})
+
+
+def _holders(nodes: Nodes, *, of_data: bool) -> list[Node]:
+    return [node for node in nodes.rows if not (of_data and node.is_guest)]
 
 
 def _has_applied(node: Node, position: int, epoch: int) -> bool:

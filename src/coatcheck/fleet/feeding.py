@@ -35,7 +35,7 @@ from coatcheck.errors import InvalidInput
 from coatcheck.fleet.hints import Hints
 from coatcheck.fleet.lease import BEATS_PER_LEASE
 from coatcheck.fleet.news import Line, News, Told
-from coatcheck.records import Kind, Node, Tail
+from coatcheck.records import GUEST, Kind, Node, Tail
 from coatcheck.stores.base import LEASE_S, EmbeddedStore, FleetStore, Guests
 from coatcheck.tokens import keys
 
@@ -199,11 +199,18 @@ class Feeding:
 def _row(owner: str, node: str) -> str:
     if ":" in owner:
         raise InvalidInput("owner", "holds a colon", "give a client's id")  # or "a" could reach the nodes of "a:b"
-    return f"feed:{owner}:{node}"
+    return f"{GUEST}{owner}:{node}"
 
 
 def _is_at(tail: Tail, applied: int, epoch: int) -> bool:
-    return tail.head == applied and tail.epoch == epoch and not tail.changes
+    # Of a change of data, which concerns no access token, nobody waits for its word.
+    last = tail.changes[-1].position if tail.changes else applied
+    return (
+        tail.epoch == epoch
+        and tail.trimmed <= applied
+        and last == tail.head
+        and all(change.kind is Kind.DATA for change in tail.changes)
+    )
 
 
 def _follows(tail: Tail, applied: int, epoch: int) -> bool:
