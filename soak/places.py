@@ -35,12 +35,11 @@ class Place(Protocol):
     A store of a run.
 
     Attributes:
-        kinds: Of faults, what can be done here beyond what can be done to any process. missing: what cannot, and why.
+        missing: Kinds of faults that cannot be done here, and why.
 
         lease_s: How old a process may let its memory be.
     """
 
-    kinds: set[str]
     missing: dict[str, str]
     lease_s: float
 
@@ -188,8 +187,7 @@ class SQLitePlace:
 
     def __init__(self, disk: SmallDisk) -> None:
         self._file = disk.folder / "coatcheck.db"
-        self.kinds: set[str] = set()
-        self.missing = dict.fromkeys(("cut", "deaf", "mute", "hold", "slow"), "a file has no network")
+        self.missing = dict.fromkeys(("cut", "deaf", "mute", "hold", "slow", "fade"), "a file has no network")
         self.missing |= dict.fromkeys(("restart", "store_clock"), "a file has no server")
 
     def start(self) -> None:
@@ -217,7 +215,6 @@ class PostgresPlace:
     lease_s = 2.0
 
     def __init__(self, disk: SmallDisk, clocks: Clocks) -> None:
-        self.kinds = {"cut", "deaf", "mute", "hold", "slow", "restart"}
         self.missing: dict[str, str] = {}
         self._disk = disk
         self._clocks = clocks
