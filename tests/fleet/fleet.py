@@ -27,6 +27,10 @@ class SharedMemory(MemoryStore):
         super().__init__()
         self._news = asyncio.Event()
 
+    @property
+    def guests(self):
+        return self
+
     async def join(self, node, *, label):
         await super().join(node, label=label)
         return LEASE_S

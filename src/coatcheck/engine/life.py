@@ -129,11 +129,12 @@ class Life:
         await self._end(sid, of=None, note=arguments.note(reason))
 
     async def _end(self, sid: str, *, of: str | None, note: str) -> Receipt | Refused:
+        epoch = await self._memory.epoch()
         position = await self._store.end(sid, of=of, kind=Kind.REVOKED, note=note, stamp=self._stamp())
         if position is None:
             return _UNKNOWN
         log.info("session revoked", extra={"sid": sid, "reason": note})
-        return await self._in_force(position)
+        return await self._in_force(position, epoch)
 
     async def close(self) -> None:
         """Write what is still to be written and let go of the store. Calling it again does nothing."""
@@ -213,10 +214,12 @@ class Life:
         For whoever finds that a session has ended, and is about to tell somebody so.
         """
         self._check_open()
-        return await self._in_force((await self._store.nodes()).head)
+        nodes = await self._store.nodes()
+        return await self._in_force(nodes.head, nodes.epoch)
 
-    async def _in_force(self, position: int) -> Receipt:
-        return await self._memory.barrier.wait(position)
+    async def _in_force(self, position: int, epoch: int) -> Receipt:
+        # The epoch is from before the write: what answers afterwards may be another store.
+        return await self._memory.barrier.wait(position, epoch=epoch)
 
     def _stamp(self) -> Stamp:
         now = self._clock.now()

@@ -259,6 +259,7 @@ class Coatcheck(TokenMethods):
                 device=device,
             )
             digest, fresh = self._mint()
+            epoch = await self._memory.epoch()
             renewed = await self._store.renew(
                 old,
                 replace(found, digest=digest, session=session),
@@ -269,7 +270,7 @@ class Coatcheck(TokenMethods):
             if isinstance(renewed, Moved):
                 return _REVOKED
             if renewed is not None:
-                await self._in_force(renewed)
+                await self._in_force(renewed, epoch)
                 return SignedIn(session, fresh)
             # Somebody else changed it since we read: look again.
         return Refused(Reason.UNSURE)
@@ -288,10 +289,11 @@ class Coatcheck(TokenMethods):
         """
         self._check_open()
         change, gone = checked(set or {}, field="set"), checked_keys(unset, field="unset")
+        epoch = await self._memory.epoch()
         position = await self._store.change_claims(
             arguments.subject(sub), change, gone, limit=arguments.CLAIMS_BYTES, stamp=self._stamp()
         )
-        return await self._in_force(position)
+        return await self._in_force(position, epoch)
 
     async def data(self, sid: str) -> dict[str, Any] | Refused:
         """Return the session's data, a copy of the caller's own."""
@@ -324,10 +326,11 @@ class Coatcheck(TokenMethods):
             return _UNKNOWN
         stamp = self._stamp()
         await self._memory.store_unstored(sid, stamp)
+        epoch = await self._memory.epoch()
         position = await self._store.change_data(sid, change, gone, limit=self.policy.data_bytes, stamp=stamp)
         if position is None:
             return _UNKNOWN
-        return await self._in_force(position) if wait else Receipt(position=position, nodes=0, waited_s=0.0)
+        return await self._in_force(position, epoch) if wait else Receipt(position=position, nodes=0, waited_s=0.0)
 
     # --- ending ---
 
@@ -359,9 +362,10 @@ class Coatcheck(TokenMethods):
         self._check_open()
         note = arguments.note(reason)
         kept = None if keep is None else arguments.sid(keep, "keep")
+        epoch = await self._memory.epoch()
         position = await self._store.end_subject(arguments.subject(sub), keep=kept, note=note, stamp=self._stamp())
         log.info("sessions of a subject revoked", extra={"sub": sub, "reason": note})
-        return await self._in_force(position)
+        return await self._in_force(position, epoch)
 
     async def revoke_client(self, client_id: str, *, reason: str = "") -> Receipt:
         """
@@ -373,17 +377,19 @@ class Coatcheck(TokenMethods):
         """
         self._check_open()
         client, note = arguments.client_id(client_id), arguments.note(reason)
+        epoch = await self._memory.epoch()
         position = await self._store.end_client(client, note=note, stamp=self._stamp())
         log.info("sessions and refresh tokens of a client revoked", extra={"client_id": client, "reason": note})
-        return await self._in_force(position)
+        return await self._in_force(position, epoch)
 
     async def revoke_everyone(self, *, reason: str = "") -> Receipt:
         """End every session there is."""
         self._check_open()
         note = arguments.note(reason)
+        epoch = await self._memory.epoch()
         position = await self._store.end_everyone(note=note, stamp=self._stamp())
         log.warning("everyone's sessions revoked", extra={"reason": note})
-        receipt = await self._in_force(position)
+        receipt = await self._in_force(position, epoch)
         if self._tokens is not None:
             await self._tokens.upkeep()  # their tokens' keys went with them
         return receipt

@@ -157,9 +157,11 @@ class TokenMethods(Life):
         Raises:
             ConfigError: As :meth:`rotate_keys`, when another would have to take its place. The key stays.
         """
-        position = await self._with_tokens().revoke(arguments.kid(kid))
+        tokens = self._with_tokens()
+        epoch = await self._memory.epoch()
+        position = await tokens.revoke(arguments.kid(kid))
         log.warning("signing key revoked", extra={"kid": kid})
-        return await self._in_force(position)
+        return await self._in_force(position, epoch)
 
     async def reset_keys(self) -> int:
         """
@@ -171,9 +173,10 @@ class TokenMethods(Life):
         keys. Returns how many families of refresh tokens ended.
         """
         self._check_open()
+        epoch = await self._memory.epoch()
         done = await self._store.reset_keys(stamp=self._stamp())
         log.warning("signing keys and refresh tokens reset; every secret that was in use is declared lost")
-        await self._in_force(done.position)
+        await self._in_force(done.position, epoch)
         return done.families
 
     @property

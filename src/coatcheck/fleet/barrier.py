@@ -13,7 +13,8 @@ Rules of this module:
 3. (*bound-on-own-clock*) The wait ends after one lease, counted on this machine's clock from after the commit.
 4. (*drop-by-compare*) A row that stood still for a lease while we looked is dropped, if it still stands there. Nobody
    is dropped because a wait ran out.
-5. A store that is lost meanwhile is told to the caller: :class:`~coatcheck.errors.BarrierIncomplete`.
+5. A store that is lost meanwhile is told to the caller: :class:`~coatcheck.errors.BarrierIncomplete`. So is one whose
+   log is in another era than before the write: it may be another store, without the change.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from collections.abc import Callable
 from coatcheck.clock import SystemClock
 from coatcheck.errors import BarrierIncomplete, CoatcheckError
 from coatcheck.records import Node, Nodes, Receipt
-from coatcheck.stores.base import LEASE_S, Store
+from coatcheck.stores.base import ERA_BITS, LEASE_S, Store
 
 log = logging.getLogger("coatcheck")
 
@@ -36,8 +37,9 @@ _DETAIL = 3
 class _Waiter:
     """One call that waits."""
 
-    def __init__(self, position: int, since: float, done: asyncio.Future[Receipt]) -> None:
+    def __init__(self, position: int, era: int, since: float, done: asyncio.Future[Receipt]) -> None:
         self.position = position
+        self.era = era
         self.since = since
         self.done = done
         self.nodes = 0
@@ -67,15 +69,18 @@ class Barrier:
         self._stood: dict[str, tuple[int, float]] = {}
         self.on_wait: Callable[[float], None] = lambda waited_s: None
 
-    async def wait(self, position: int) -> Receipt:
+    async def wait(self, position: int, *, epoch: int) -> Receipt:
         """
         Return when no node answers by what was so before *position*. The change is committed already.
+
+        Args:
+            epoch: Of the log, as it was known before the write began.
 
         Raises:
             BarrierIncomplete: The store was lost meanwhile. The change stands, and reaches every node; call again what
                 made it, to wait again.
         """
-        waiter = _Waiter(position, self._elapsed(), asyncio.get_running_loop().create_future())
+        waiter = _Waiter(position, epoch >> ERA_BITS, self._elapsed(), asyncio.get_running_loop().create_future())
         if self._store.is_embedded and not (nodes := await self._store.nodes()).rows:
             return Receipt(position=position, nodes=len(nodes.rows), waited_s=0.0)
         self._waiters.append(waiter)
@@ -132,6 +137,9 @@ class Barrier:
             waiting.cancel()
 
     def _judge(self, waiter: _Waiter, nodes: Nodes) -> None:
+        if nodes.epoch >> ERA_BITS != waiter.era and not self._store.is_embedded:
+            self._waiters.remove(waiter)
+            return self._give_up(waiter)
         if waiter.awaited is None:
             # Who joins from here on reads the log, and our change in it, after the join.
             waiter.awaited = {node.id for node in nodes.rows}
