@@ -14,6 +14,7 @@ from tests.servers.wire import COMMIT, Wire
 from coatcheck.errors import CoatcheckError, Forked, StoreUnavailable
 from coatcheck.records import Record
 from coatcheck.stores import _postgres_lanes
+from coatcheck.stores import _postgres_migrate as migrating
 from coatcheck.stores import postgres as module
 from coatcheck.stores._postgres_connect import begin
 from coatcheck.stores.base import Seen
@@ -137,6 +138,18 @@ async def test_a_server_that_stands_still_is_unavailable(shaken, quick):
         )
         for call in calls:
             assert await call() is not None
+
+
+async def test_a_look_at_the_tables_waits_no_longer_than_a_call(shaken, monkeypatch):
+    """Each command takes one first; the patience of a migration is for those who migrate."""
+    monkeypatch.setattr(migrating, "WAIT_S", 3.0)
+    monkeypatch.setattr(migrating, "LOOK_S", 0.5)
+    shaken.pause()
+    try:
+        with pytest.raises(StoreUnavailable, match=r"no answer for 0\.5 s"):
+            await migrating.migrate(shaken.url(), dry_run=True)
+    finally:
+        shaken.resume()
 
 
 async def test_who_holds_the_log_and_falls_silent_is_put_out(server, url, others):
