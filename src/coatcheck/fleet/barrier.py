@@ -32,7 +32,7 @@ from coatcheck.stores.base import ERA_BITS, LEASE_S, Store
 
 log = logging.getLogger("coatcheck")
 
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.0005, 0.02
+_SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.0005, 0.02
 _DETAIL = 3
 
 
@@ -73,6 +73,7 @@ class Barrier:
         self._lease_s = LEASE_S
         self._era = 0
         self._settled_at = 0.0  # on our clock, when the leases from before this era have run out
+        self._usual_s = 0.0
         self._stood: dict[str, tuple[int, float]] = {}
         self.on_wait: Callable[[float], None] = lambda waited_s: None
 
@@ -103,6 +104,7 @@ class Barrier:
         finally:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
+        self._usual_s += (receipt.waited_s - self._usual_s) / 8
         self.on_wait(receipt.waited_s)
         return receipt
 
@@ -116,13 +118,10 @@ class Barrier:
             self._give_up(waiter)
 
     async def _look(self) -> None:
-        pause_s = _FIRST_PAUSE_S
         while self._waiters:
             # Who comes while the list is read waits for the next one: this one may be older than their commit.
             waiters = list(self._waiters)
-            if self._more.is_set():
-                self._more.clear()
-                pause_s = _FIRST_PAUSE_S
+            self._more.clear()
             try:
                 nodes = await self._store.nodes()
             except CoatcheckError:
@@ -137,8 +136,13 @@ class Barrier:
                     self._judge(waiter, nodes)
                 await self._drop_dead(nodes)
             if self._waiters and not self._more.is_set():
-                await self._nap(pause_s)
-                pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
+                await self._nap(self._pause_s())
+
+    def _pause_s(self) -> float:
+        # Each look costs the nodes time to answer. So it is not before half of what they took the last times, and then
+        # after an eighth of what this has taken so far.
+        waited_s = self._elapsed() - min(waiter.since for waiter in self._waiters)
+        return min(max(self._usual_s / 2 - waited_s, waited_s / 8, _SHORTEST_PAUSE_S), _LONGEST_PAUSE_S)
 
     async def _nap(self, pause_s: float) -> None:
         waiting = asyncio.ensure_future(self._more.wait())
