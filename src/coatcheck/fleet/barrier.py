@@ -39,9 +39,7 @@ _DETAIL = 3
 class _Waiter:
     """One call that waits."""
 
-    def __init__(
-        self, position: int, era: int, since: float, done: asyncio.Future[Receipt], *, of_data: bool
-    ) -> None:
+    def __init__(self, position: int, era: int, since: float, done: asyncio.Future[Receipt], *, of_data: bool) -> None:
         self.position = position
         self.era = era
         self.of_data = of_data
