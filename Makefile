@@ -4,6 +4,7 @@
 #   make example    set up, then run the small example application instead
 #   make test       set up, then lint, types and tests: under five minutes
 #   make test-all   on top of make test: every Python, long multi-process runs
+#   make soak       real processes, real faults, and a judge (DURATION_S=… STORE=sqlite|postgres SEED=…)
 #   make bench      the figures in docs/reference/figures.md
 #   make pins       write requirements/*.txt anew
 
@@ -13,8 +14,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
 WORKERS ?= 4
+DURATION_S ?= 20
+STORE ?= postgres
+SEED ?=
 
-.PHONY: serve example test test-all bench pins format clean
+.PHONY: serve example test test-all soak bench pins format clean
 .DEFAULT_GOAL := test
 
 $(BIN)/python:
@@ -52,6 +56,9 @@ test: $(VENV)/.dev $(VENV)/.npm
 test-all: $(VENV)/.dev $(VENV)/.npm
 	$(BIN)/pytest -q -m long
 	@bash scripts/every_python
+
+soak: $(VENV)/.dev
+	$(BIN)/python -m soak --store $(STORE) --duration $(DURATION_S) --seed "$(SEED)"
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/check.py

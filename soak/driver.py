@@ -34,7 +34,6 @@ from soak.worker import Settings
 _PATIENCE_S = 60.0
 _MOST = 6.0  # times as long as asked for, where so much is needed to do enough
 _LIVES_AGAIN = 40  # checks from memory after the last fault: then a process goes on
-_ALWAYS = ("kill", "pause", "flood")
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -272,7 +271,8 @@ class Run:
             await self._end_everything()
 
     async def _start_proxy(self, host: str, port: int) -> None:
-        self._proxy = await self._spawn("soak.proxy", proxy.Start(host, port, len(self.members)), "log-proxy")
+        start = proxy.Start(host, port, len(self.members), self.options.seed)
+        self._proxy = await self._spawn("soak.proxy", start, "log-proxy")
         assert self._proxy.stdout is not None
         self._ports = msgspec.json.decode(await self._proxy.stdout.readline())
 
@@ -430,6 +430,16 @@ class Run:
 
     async def _do_slow(self, fault: Fault, member: Member) -> None:
         await self._network(fault, proxy.State(line=member.number, delay_s=fault.by))
+
+    async def _do_fade(self, fault: Fault, member: Member) -> None:
+        slow = proxy.State(line=member.number, delay_s=fault.by)
+        held = proxy.State(line=member.number, delay_s=fault.by, requests="hold", answers="hold")
+        rest_s = fault.for_s / 2 - self.place.lease_s
+        for _ in range(2):
+            for state, for_s in ((slow, rest_s / 2), (held, self.place.lease_s), (slow, rest_s / 2)):
+                await self._tell_proxy(state)
+                await asyncio.sleep(for_s)
+        await self._tell_proxy(proxy.State(line=member.number))
 
     async def _network(self, fault: Fault, state: proxy.State) -> None:
         await self._tell_proxy(state)

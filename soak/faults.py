@@ -27,7 +27,8 @@ KINDS: dict[str, tuple[float, float, float, str]] = {
     "deaf": (0.3, 1.2, 0.7, "requests arrive, answers do not"),
     "mute": (0.3, 1.2, 0.7, "requests do not arrive, answers do"),
     "hold": (0.2, 1.2, 0.7, "requests and answers are held back, then all delivered"),
-    "slow": (1.0, 3.0, 0.0, "every request and every answer takes longer"),
+    "slow": (1.0, 3.0, 0.0, "requests and answers take longer, one more than the other"),
+    "fade": (1.5, 2.5, 2.0, "slow, then held back, then delivered and still slow; twice"),
     "flood": (1.0, 2.0, 0.0, "made-up session tokens, as fast as they can be made up"),
     "clock": (1.0, 3.0, 0.0, "the wall clock of a process is set, and set back"),
     "store_clock": (1.0, 3.0, 0.0, "the wall clock of the store is set, and set back"),
@@ -47,7 +48,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 
         target: The number of a process, or :data:`STORE`.
 
-        by: Seconds by which a clock is set, or by which an answer is late.
+        by: Seconds by which a clock is set, or by which requests and answers are late, in the mean.
     """
 
     at_s: float
@@ -95,4 +96,4 @@ def _endless(kinds: Sequence[str], chance: random.Random) -> Iterator[str]:
 def _by(kind: str, chance: random.Random) -> float:
     if kind in ("clock", "store_clock"):
         return chance.choice((1, -1)) * chance.choice(_STEPS_S)
-    return round(chance.uniform(0.05, 0.4), 3) if kind == "slow" else 0.0
+    return round(chance.uniform(0.02, 0.15), 3) if kind in ("slow", "fade") else 0.0

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import signal
 import sys
 from typing import Literal
@@ -23,11 +24,12 @@ _PART = 1 << 16
 
 
 class Start(msgspec.Struct, frozen=True):
-    """The first line: where to, and how many lines."""
+    """The first line: where to, how many lines, and what decides how late each part is."""
 
     host: str
     port: int
     lines: int
+    seed: str = ""
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +39,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         open: False: connections are broken, and new ones refused.
 
-        requests, answers: What becomes of them. delay_s: before each part of either.
+        requests, answers: What becomes of them. delay_s: before each part of either, in the mean; one connection's
+            parts keep their order, and overtake those of another.
     """
 
     line: int
@@ -59,7 +62,7 @@ class _Connection:
         with contextlib.suppress(OSError):
             while part := await reader.read(_PART):
                 if self._line.state.delay_s:
-                    await asyncio.sleep(self._line.state.delay_s)
+                    await asyncio.sleep(self._line.chance.uniform(0, 2 * self._line.state.delay_s))
                 await self._line.may_pass(way)
                 if getattr(self._line.state, way) == "swallow":
                     self.torn = True
@@ -86,6 +89,7 @@ class Line:
     def __init__(self, number: int, start: Start) -> None:
         self._start = start
         self.state = State(line=number)
+        self.chance = random.Random(f"line {number} {start.seed}")
         self._changed = asyncio.Condition()
         self._connections: set[_Connection] = set()
 

@@ -31,7 +31,7 @@ from soak.looking import PAUSE_S, Hot, Looking, describe
 from soak.story import AUDIENCE, Story
 
 ISSUER = "https://soak.example.com"
-POLICY = Policy(sessions_per_subject=10_000, access_s=3600)
+POLICY = Policy(sessions_per_subject=10_000, access_s=3600, refresh_grace_s=3)
 WRITERS = 4
 REPORT_S = 0.25
 FLOOD = 64  # callers at once

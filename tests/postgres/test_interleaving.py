@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from msgspec.structs import replace
+from tests.postgres.calls import STAMP, end, renew
 from tests.postgres.gates import opened
 
 from coatcheck.errors import AlreadyExists, StoreUnusable
@@ -13,7 +13,6 @@ from coatcheck.stores.postgres import migrate
 from coatcheck.testing.store_contract import make_digest, make_family, make_key, make_record, make_stamp
 from coatcheck.values import decode
 
-STAMP = make_stamp()
 INSERT = ".sessions (sid"
 
 
@@ -24,17 +23,8 @@ async def two(url):
         yield first, gates, second
 
 
-def end(store, sid="a"):
-    return store.end(sid, of=None, kind=Kind.REVOKED, note="", stamp=STAMP)
-
-
 def sign_in(store, name="a", *, most=9, generation=None, place=None, **fields):
     return store.create(make_record(name, **fields), generation=generation, most=most, stamp=STAMP, place=place)
-
-
-def renew(store, name="a", *, generation=None, **fields):
-    fresh = replace(make_record(name, version=2, **fields), digest=make_digest(name + "2"))
-    return store.renew(make_digest(name), fresh, generation=generation, most=9, stamp=STAMP)
 
 
 async def live(store, name="a"):

@@ -65,9 +65,12 @@ class PlainConnection(asyncpg.Connection):  # type: ignore[misc]
     Attributes:
         warned: Whether the server warned. At a commit it does so when it was cancelled while it waited for a standby:
             the commit happened here, and perhaps nowhere else.
+
+        idle_since: When it was last used, by the clock of the event loop.
     """
 
     warned = False
+    idle_since = 0.0
 
     def _process_log_message(self, fields: Any, last_query: Any) -> None:
         if fields.get("V") == "WARNING":

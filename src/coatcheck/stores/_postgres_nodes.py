@@ -13,6 +13,7 @@ Rules of this module:
 from __future__ import annotations
 
 import logging
+import secrets
 from typing import Any
 
 import asyncpg
@@ -20,6 +21,7 @@ import asyncpg
 from coatcheck.records import Change, Kind, Node, Nodes, Tail
 from coatcheck.stores._postgres_connect import alone
 from coatcheck.stores._postgres_lanes import Connection
+from coatcheck.stores.base import next_era
 
 log = logging.getLogger("coatcheck")
 MOST_CHANGES = 5_000
@@ -139,9 +141,11 @@ class Whereabouts:
         await connection.execute(f"SELECT 1 FROM {self._s}.meta FOR UPDATE")
         if not await self.is_elsewhere(connection):
             return
+        epoch = await connection.fetchval(f"SELECT epoch FROM {self._s}.meta")
         await connection.execute(
-            f"UPDATE {self._s}.meta SET epoch = epoch + 1, system = coalesce({self.system}, system), "
-            f"timeline = coalesce({self.timeline}, timeline)"
+            f"UPDATE {self._s}.meta SET epoch = $1, system = coalesce({self.system}, system), "
+            f"timeline = coalesce({self.timeline}, timeline)",
+            next_era(epoch, draw=secrets.randbelow(2**18)),
         )
         await connection.execute(f"DELETE FROM {self._s}.keys")
         await connection.execute("SELECT pg_notify($1, '')", self._channel)

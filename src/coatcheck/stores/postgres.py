@@ -4,6 +4,7 @@ Sessions in PostgreSQL, shared by processes on many machines. Floor 2; may impor
 Each process has connections for several purposes, made when they are needed, so that none waits for another:
 
 - *heart*: one. Joins, beats, the log and the keys; it also listens for news.
+- *guests*: four. Joins and beats of services on its feed, and what they are told.
 - *barrier*: one. Who is there, and whose row goes.
 - *ending*: two. What ends something; single sessions in groups (:mod:`._postgres_group`).
 - *writes*: three. What else is appended to the log.
@@ -27,6 +28,7 @@ from typing import Any, Literal, TypeVar
 
 from coatcheck.errors import CoatcheckError, Forked, NotOpen
 from coatcheck.records import Digest, Ended, Family, KeyRow, Kind, Nodes, Reason, Record, Session, Tail
+from coatcheck.stores import _postgres_guests as guests
 from coatcheck.stores import _postgres_schema as schemas
 from coatcheck.stores._postgres_connect import Connector, begin, warn_if_careless
 from coatcheck.stores._postgres_ends import End, EndSteps, end_alone
@@ -81,6 +83,7 @@ class PostgresStore:
         self._connector = Connector(settings)
         self._rows = NodeRows(self._s)
         self._whereabouts = Whereabouts(self._s, self._channel)
+        self.guests = guests.Guests(self._rows, self._here, self._keys, self._guest_lane)
         self._live = live(self._s)
         self._lanes: list[Lane] = []
         self._fault: CoatcheckError | None = NotOpen("the store is not open")
@@ -106,7 +109,8 @@ class PostgresStore:
             raise
         self._connector.arrived = self._arrived
         self._reads.is_opening = False
-        self._heart = self._lane(1, min(WAIT_S, max(LEAST_WAIT_S, 0.8 * self._lease_s)))
+        beat_s = min(WAIT_S, max(LEAST_WAIT_S, 0.8 * self._lease_s))
+        self._heart, self._guests = self._lane(1, beat_s), self._lane(guests.SIZE, beat_s)
         self._barrier, self._patient = self._lane(1), self._lane(1, PATIENT_S)
         self._ending, self._writes = self._lane(ENDING), self._lane(WRITES)
         self._ends: Group[End, int | None] = Group(self._end_alone)
@@ -204,8 +208,15 @@ class PostgresStore:
 
     async def keys(self) -> list[KeyRow]:
         self._check_usable()
+        return await self._heart.read(self._keys)
+
+    async def _keys(self, connection: Connection) -> list[KeyRow]:
         select = f"SELECT {KEY} FROM {self._s}.keys WHERE epoch = (SELECT epoch FROM {self._s}.meta) ORDER BY number"
-        return [key_of(row) for row in await self._heart.read(lambda connection: connection.fetch(select))]
+        return [key_of(row) for row in await connection.fetch(select)]
+
+    def _guest_lane(self) -> Lane:
+        self._check_usable()
+        return self._guests
 
     async def join(self, node: str, *, label: str) -> float:
         self._check_usable()
