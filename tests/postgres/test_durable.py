@@ -114,3 +114,23 @@ async def test_a_server_that_does_not_tell_where_the_log_is(server, caplog):
         assert (await blind.tail(0)).epoch == 1
     async with opened(url) as (seeing, _):
         assert (await seeing.tail(0)).epoch >> ERA_BITS > 0
+
+
+@pytest.mark.parametrize("what", ["end", "beat"])
+async def test_a_statement_that_is_a_transaction_by_itself_waits_for_the_disk(server, what):
+    """Whatever the role's setting is, and each of the settings is there before the commit."""
+    url = server.url(socket=True)
+    async with opened(url) as (store, gates):
+        await sign_in(store)
+        await store.join("n1", label="")
+        lane = store._ending if what == "end" else store._heart
+        await lane.read(lambda connection: connection.execute("SET synchronous_commit = off"))
+        gate = gates.before("COMMIT")
+        work = end(store) if what == "end" else store.beat("n1", beat=1, applied=0, epoch=1)
+        writing = asyncio.create_task(work)
+        await gate.reached()
+        (connection,) = lane._busy
+        assert await connection.fetchval("SHOW synchronous_commit") == "on"
+        assert await connection.fetchval("SHOW lock_timeout") == f"{int(lane.wait_s * 1000)}ms".replace("5000ms", "5s")
+        gate.open()
+        await writing
