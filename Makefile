@@ -64,6 +64,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/check.py
 	$(BIN)/python benchmarks/sign_in.py
 	$(BIN)/python benchmarks/tokens.py
+	$(BIN)/python benchmarks/fleet.py
 	$(BIN)/python benchmarks/server.py
 
 pins: | $(BIN)/python

@@ -52,7 +52,7 @@ def test_every_method_is_documented():
     """Each public method of the engine, and each field of what it returns, stands on the engine page."""
     text = page("reference/engine.md")
     hidden = {"open", "close", "derived_keys", "bound_token"}
-    methods = [name for name in vars(Coatcheck) if not name.startswith("_") and name not in hidden]
+    methods = [name for name in dir(Coatcheck) if not name.startswith("_") and name not in hidden]
     assert [name for name in methods if name not in text] == []
     fields = [*Session.__struct_fields__, *Receipt.__struct_fields__]
     assert [name for name in fields if f"`{name}`" not in text] == []

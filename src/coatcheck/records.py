@@ -147,8 +147,8 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         position: The change's place in the log: 1, 2, 3, …
 
-        nodes: Processes that had to say that they applied it. 0 on an embedded store, whose readers ask before every
-            check and need not be waited for.
+        nodes: Processes that had to say that they applied it. On an embedded store only services on a feed: its own
+            readers ask before every check and need not be waited for.
 
         waited_s: Seconds waited for them after the commit; 0 where there is nobody to wait for.
     """
@@ -210,6 +210,10 @@ class Tail(msgspec.Struct, frozen=True, kw_only=True):
     changes: tuple[Change, ...] = ()
 
 
+GUEST = "feed:"
+"""With this begins the id of a node that came through another."""
+
+
 class Node(msgspec.Struct, frozen=True, kw_only=True):
     """
     The row of one process that answers checks from memory.
@@ -225,6 +229,11 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     beat: int
     applied: int
     epoch: int
+
+    @property
+    def is_guest(self) -> bool:
+        """Whether it is a service on a feed: it holds keys and what was revoked, and neither sessions nor data."""
+        return self.id.startswith(GUEST)
 
 
 class Nodes(msgspec.Struct, frozen=True, kw_only=True):

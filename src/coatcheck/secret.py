@@ -150,14 +150,13 @@ class RootSecret:
         Raises:
             StoreUnusable: As for :meth:`beside`.
         """
-        home = Path(os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser())
-        folder = home / "coatcheck"
+        path = account_file(identity)
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            problem = f"no secret is given, and the folder {folder} for one cannot be made ({error.strerror})"
+            problem = f"no secret is given, and the folder {path.parent} for one cannot be made ({error.strerror})"
             raise StoreUnusable(f"{problem}; set COATCHECK_SECRET") from None
-        return cls.beside(folder / f"secret-{hashlib.sha256(identity.encode()).hexdigest()[:16]}")
+        return cls.beside(path)
 
     @classmethod
     def beside(cls, path: Path) -> RootSecret:
@@ -177,6 +176,12 @@ class RootSecret:
         if mode & 0o077:
             raise StoreUnusable(f"the secret file {path} is open to others (mode {mode:04o}); run: chmod 600 {path}")
         return cls.parse(text, setting=str(path))
+
+
+def account_file(identity: str) -> Path:
+    """Return where this account keeps its secret for the store *identity*; see :meth:`RootSecret.of_account`."""
+    home = Path(os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser())
+    return home / "coatcheck" / f"secret-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
 
 
 def _decode(word: str, setting: str) -> bytes:

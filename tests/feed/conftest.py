@@ -13,7 +13,13 @@ def nothing_from_outside(monkeypatch):
 
 
 @pytest.fixture
-async def make_issuer(tmp_path):
+def store(tmp_path):
+    """The URL of the store; a module may put another here."""
+    return f"sqlite:///{tmp_path}/coatcheck.db"
+
+
+@pytest.fixture
+async def make_issuer(tmp_path, store):
     """Starts servers on one store; the first decides how long a lease is."""
     async with contextlib.AsyncExitStack() as stack:
         is_made = False
@@ -21,9 +27,9 @@ async def make_issuer(tmp_path):
         async def make(*, lease_s=None, **kwargs):
             nonlocal is_made
             if not is_made and lease_s is not None:
-                await set_lease(tmp_path, lease_s)
+                await set_lease(store, lease_s)
             is_made = True
-            return await stack.enter_async_context(Issuer(tmp_path, **kwargs))
+            return await stack.enter_async_context(Issuer(tmp_path, store=store, **kwargs))
 
         yield make
 

@@ -14,6 +14,7 @@ from coatcheck.server import database, run
 from coatcheck.server.app import build_app
 from coatcheck.server.passwords import Passwords
 from coatcheck.server.site import Site, policy_for
+from coatcheck.stores.postgres import migrate
 from coatcheck.testing.store_contract import make_stamp
 
 TIMEOUT_S = 30
@@ -38,11 +39,13 @@ async def until(found):
             await asyncio.sleep(0.005)
 
 
-async def set_lease(folder, lease_s):
-    """Make the store in *folder*, with this lease."""
-    async with Coatcheck(f"sqlite:///{folder}/coatcheck.db"):
+async def set_lease(url, lease_s):
+    """Make the store, with this lease."""
+    if url.startswith("postgresql://"):
+        return await migrate(url, lease_s=lease_s)
+    async with Coatcheck(url):
         pass
-    with contextlib.closing(apsw.Connection(f"{folder}/coatcheck.db")) as connection:
+    with contextlib.closing(apsw.Connection(url.removeprefix("sqlite:///"))) as connection:
         connection.execute("UPDATE meta SET lease_s = ?", (lease_s,))
 
 
@@ -53,15 +56,16 @@ class Main(run._Main, run._Side):
 class Issuer:
     """One process of an issuer, as far as others can tell."""
 
-    def __init__(self, folder, *, port=0, issuer=None, origins=(), tls=None):
+    def __init__(self, folder, *, store=None, port=0, issuer=None, origins=(), tls=None):
         self.listening = run.listen("127.0.0.1", port, "--port")
         self.port = self.listening.getsockname()[1]
         self.url = f"http{'s' if tls else ''}://localhost:{self.port}"
         self.issuer = issuer or self.url
-        store = f"sqlite:///{folder}/coatcheck.db"
+        local = f"sqlite:///{folder}/coatcheck.db"
+        self.store = store or local
         hasher = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
-        self.auth = Coatcheck(store, policy=policy_for(Policy(), (self.url, *origins)), issuer=self.issuer)
-        self.site = Site(self.auth, database.from_url(store), hasher=hasher)
+        self.auth = Coatcheck(self.store, policy=policy_for(Policy(), (self.url, *origins)), issuer=self.issuer)
+        self.site = Site(self.auth, database.from_url(local), hasher=hasher)
         self._tls = tls
         self._stack = contextlib.AsyncExitStack()
 
@@ -95,6 +99,11 @@ class Issuer:
         await self.hang_up()
         await self._stack.aclose()
 
+    @property
+    def guests(self):
+        """What the feed asks of the store."""
+        return self.auth.feed._guests
+
     async def client(self, ident, *audiences, **kwargs):
         """Add a client; return its secret."""
         _, secret = await self.site.clients.add(ident, audiences or ("orders",), now=self.site.clock.now(), **kwargs)
@@ -116,8 +125,13 @@ class Issuer:
         return await self.auth._store.end(sid, of=None, kind=Kind.REVOKED, note="", stamp=make_stamp(1))
 
     async def nodes(self):
-        """Return the rows of all nodes."""
-        return (await self.auth._store.nodes()).rows
+        """Return the rows of all services."""
+        return tuple(row for row in (await self.auth._store.nodes()).rows if row.id.startswith("feed:"))
+
+    async def awaited(self, receipt):
+        """Return for how many services a change waited; on a store behind a network engines are nodes, too."""
+        nodes = (await self.auth._store.nodes()).rows
+        return receipt.nodes - len([row for row in nodes if not row.id.startswith("feed:")])
 
     async def row(self, node):
         """Return the row of *node*, or None."""

@@ -70,7 +70,7 @@ async def soon_in_force(issuer, service, work):
 async def test_the_answer_is_held_until_something_changes(issuer, service):
     """By this process, and by another one on the same store; not by a sign-in, which nobody need hear of."""
     await service.join()
-    async with Coatcheck(f"sqlite:///{issuer.auth._store.path}") as other:
+    async with Coatcheck(issuer.store) as other:
         await hears(issuer, service, issuer.auth)
         await hears(issuer, service, other)
 
@@ -85,7 +85,7 @@ async def hears(issuer, service, auth):
     news = (await soon(polling)).json()
     assert [line["sid"] for line in news["changes"]] == [signed_in.session.sid]
     await soon(service.beat())
-    assert (await soon(revoking)).nodes == 1
+    assert await issuer.awaited(await soon(revoking)) == 1
 
 
 async def test_the_answer_is_held_for_a_quarter_of_the_lease_at_most(make_issuer, make_service):
@@ -117,7 +117,7 @@ async def test_an_answer_is_the_stores_word(make_issuer, make_service, monkeypat
 
 async def test_the_log_is_read_after_the_row_was_written_and_keys_after_the_log(issuer, service, monkeypatch):
     """Join, tail, keys; and for a heartbeat: row, tail, keys."""
-    store, calls = issuer.auth._store, []
+    store, calls = issuer.guests, []
     for name in ("join", "beat", "tail", "keys"):
         monkeypatch.setattr(store, name, recorded(calls, name, getattr(store, name)))
     await service.join()
@@ -139,7 +139,7 @@ def recorded(calls, name, method):
 
 async def test_a_row_counts_before_the_log_is_read(issuer, service, monkeypatch):
     """A change committed while the answer is under way is in it, or its barrier waits for the node."""
-    store, tail = issuer.auth._store, issuer.auth._store.tail
+    store, tail = issuer.guests, issuer.guests.tail
     signed_in, _ = await issuer.token()
     reached, go_on = asyncio.Event(), asyncio.Event()
 
@@ -157,7 +157,21 @@ async def test_a_row_counts_before_the_log_is_read(issuer, service, monkeypatch)
     monkeypatch.undo()
     await soon(joining)
     await soon_in_force(issuer, service, asyncio.shield(revoking))
-    assert (await revoking).nodes == 1
+    assert await issuer.awaited(await revoking) == 1
+
+
+async def test_data_are_nobodys_business_here(issuer, service):
+    """A change of data waits for no service, and ends no wait; the position goes on with the next answer."""
+    await service.join()
+    signed_in, _ = await issuer.token()
+    polling = asyncio.create_task(service.beat(wait_s=None))
+    await until(lambda: issuer.auth.feed._hints._waiting)
+    receipt = await soon(issuer.auth.update_data(signed_in.session.sid, set={"cart": 1}))
+    assert await issuer.awaited(receipt) == 0
+    assert not polling.done()
+    position = await issuer.end("s")
+    news = (await soon(polling)).json()
+    assert [line["position"] for line in news["changes"]] == [position] and news["upto"] == position
 
 
 # --- told to begin anew ---
@@ -185,7 +199,7 @@ async def test_everyones_end_is_told_even_to_who_waits(issuer, service):
     revoking = asyncio.create_task(issuer.auth.revoke_everyone())
     assert (await soon(polling)).status_code == 410
     await service.leave()
-    assert (await soon(revoking)).nodes == 1
+    assert await issuer.awaited(await soon(revoking)) == 1
     assert (await service.join())["epoch"] == 2
 
 
@@ -254,7 +268,7 @@ async def keep_beating(issuer, nodes):
     """Be the services that these nodes are."""
     for beat in itertools.count(1):
         for node in nodes:
-            await issuer.auth._store.beat(f"feed:orders-api:{node}", beat=beat, applied=0, epoch=1)
+            await issuer.guests.beat(f"feed:orders-api:{node}", beat=beat, applied=0, epoch=1)
 
 
 async def test_the_dead_make_room(make_issuer, make_service):
@@ -272,7 +286,7 @@ async def test_of_two_who_come_at_once_not_both_are_one_too_many(issuer, service
     """They see each other, since each is counted after it is there."""
     for _ in range(MOST_NODES - 1):
         await service.join()
-    store, join, both = issuer.auth._store, issuer.auth._store.join, asyncio.Barrier(2)
+    store, join, both = issuer.guests, issuer.guests.join, asyncio.Barrier(2)
 
     async def join_together(node, *, label):
         await both.wait()
@@ -443,7 +457,7 @@ async def test_a_store_that_does_not_answer_is_503(issuer, service, monkeypatch)
     async def down(*args, **kwargs):
         raise StoreUnavailable("down")
 
-    monkeypatch.setattr(issuer.auth._store, "beat", down)
+    monkeypatch.setattr(issuer.guests, "beat", down)
     answer = await service.beat()
     assert answer.status_code == 503 and answer.json()["code"] == "unavailable"
 
@@ -469,5 +483,5 @@ async def test_any_process_answers_any_poll(make_issuer, make_service):
         for service in (asked, other):
             service.node, service.epoch, service.applied, service.beats = news["node"], 1, news["upto"], asked.beats
         await other.beat()
-        assert (await soon(revoking)).nodes == 1
+        assert await a.awaited(await soon(revoking)) == 1
         at_a.applied, at_a.beats = other.applied, other.beats

@@ -53,12 +53,12 @@ async def test_a_service_that_stood_still_accepts_nothing_from_before(make_issue
         assert 0 < float(last) < returned
 
 
-async def test_a_service_outlives_its_server(tmp_path, unused_tcp_port, monkeypatch, capfd):
+async def test_a_service_outlives_its_server(store, unused_tcp_port, capfd):
     """The server is killed: no token of a session that has ended is accepted, and soon none at all. When it was started
     again the service goes on.
     """
-    await set_lease(tmp_path, LEASE_S)
-    store, url = f"sqlite:///{tmp_path}/coatcheck.db", f"http://localhost:{unused_tcp_port}"
+    await set_lease(store, LEASE_S)
+    url = f"http://localhost:{unused_tcp_port}"
     where = ("--store", store, "--database", store)
     serve = ("-m", "coatcheck.cli", "serve", *where, "--port", str(unused_tcp_port), "--metrics-port", "0")
     argv = ["clients", "add", "orders-api", "--audience", "orders", "--json", *where]

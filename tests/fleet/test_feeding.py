@@ -27,8 +27,6 @@ async def test_an_issuer_that_is_behind_answers_what_the_store_says(a):
     frozen = a.freeze()
     await soon(frozen.arrived())
     position = await revoke(a.wire.inner)
-    a.wire.release("beat")
-    a.wire.release("tail")
     news = await soon(a.feed.beat("orders", news.node, beat=1, applied=news.upto, epoch=1, wait_s=0))
     assert [line.position for line in news.changes] == [position]
     assert a.lease.knowledge.applied < position

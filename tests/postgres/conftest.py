@@ -8,10 +8,10 @@ from tests.postgres import gates
 from tests.servers import postgres
 
 
-@pytest.fixture
-def server():
+@pytest.fixture(params=["18", pytest.param("15", marks=pytest.mark.long)])
+def server(request):
     """The server of the whole run: tests share it, each with a schema of its own."""
-    return postgres.shared()
+    return postgres.shared(request.param)
 
 
 @pytest.fixture
@@ -35,3 +35,11 @@ async def others(url):
     watcher = await asyncpg.connect(host=options["host"], port=options["port"], user="postgres", database="postgres")
     yield gates.Others(watcher, options["schema"])
     await watcher.close()
+
+
+@pytest.fixture(scope="module")
+def shaken():
+    """A server that is stopped, paused and killed by the tests of a module, and goes on."""
+    mine = postgres.start(deadlock_timeout="10ms")
+    yield mine
+    mine.close()

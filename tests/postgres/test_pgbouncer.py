@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from tests.servers import pgbouncer
+from tests.servers import pgbouncer, postgres
 
 from coatcheck.records import Kind, Record
 from coatcheck.stores.postgres import PostgresStore
@@ -13,11 +13,15 @@ STAMP = make_stamp()
 
 
 @pytest.fixture(scope="module")
-def pooler():
-    """The port of a PgBouncer before a server of its own."""
-    from tests.servers import postgres
+def server():
+    """The server of the whole run."""
+    return postgres.shared()
 
-    with pgbouncer.before(postgres.shared()) as port:
+
+@pytest.fixture(scope="module")
+def pooler(server):
+    """The port of a PgBouncer before it."""
+    with pgbouncer.before(server) as port:
         yield port
 
 

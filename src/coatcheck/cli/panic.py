@@ -25,7 +25,7 @@ from coatcheck.cli.output import Output, shown
 from coatcheck.cli.users import output
 from coatcheck.engine import Coatcheck
 from coatcheck.errors import CoatcheckError
-from coatcheck.secret import SECRET_BYTES
+from coatcheck.secret import SECRET_BYTES, account_file
 from coatcheck.server.database.base import Event
 from coatcheck.stores import from_url
 
@@ -91,10 +91,14 @@ def _place(store: str) -> Place:
     for variable in VARIABLES:
         if variable in os.environ:
             return Place(variable=variable)
-    path: Path | None = getattr(from_url(store), "path", None)
-    if path is None:
-        return Place(variable=VARIABLES[0])
-    return Place(file=path.with_name(path.name + "-secret"))
+    kept = from_url(store)
+    path: Path | None = getattr(kept, "path", None)
+    if path is not None:
+        return Place(file=path.with_name(path.name + "-secret"))
+    identity: str | None = getattr(kept, "identity", None)
+    if identity is not None and (of_account := account_file(identity)).exists():
+        return Place(file=of_account)
+    return Place(variable=VARIABLES[0])
 
 
 def _replace(path: Path, fresh: str) -> None:

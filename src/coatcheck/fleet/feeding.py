@@ -35,8 +35,8 @@ from coatcheck.errors import InvalidInput
 from coatcheck.fleet.hints import Hints
 from coatcheck.fleet.lease import BEATS_PER_LEASE
 from coatcheck.fleet.news import Line, News, Told
-from coatcheck.records import Kind, Node, Tail
-from coatcheck.stores.base import LEASE_S, Store
+from coatcheck.records import GUEST, Kind, Node, Tail
+from coatcheck.stores.base import LEASE_S, EmbeddedStore, FleetStore, Guests
 from coatcheck.tokens import keys
 
 log = logging.getLogger("coatcheck")
@@ -57,8 +57,9 @@ class Feeding:
         hints: Where held answers wait.
     """
 
-    def __init__(self, store: Store, hints: Hints, clock: Clock) -> None:
+    def __init__(self, store: EmbeddedStore | FleetStore, hints: Hints, clock: Clock) -> None:
         self._store = store
+        self._guests: Guests = store if store.is_embedded else store.guests
         self._hints = hints
         self._clock = clock
         self._lease_s: float | None = None
@@ -80,11 +81,11 @@ class Feeding:
         if len(await self._nodes_of(owner)) >= MOST_NODES and not await self._make_room(owner):
             return None
         node = secrets.token_hex(16)
-        self._lease_s = await self._store.join(_row(owner, node), label=f"{owner}: {label}")
+        self._lease_s = await self._guests.join(_row(owner, node), label=f"{owner}: {label}")
         if len(await self._nodes_of(owner)) > MOST_NODES:
             await self._store.leave(_row(owner, node))  # it was told nothing yet
             return None
-        return await self._news(node, await self._store.tail(0), with_keys=True)
+        return await self._news(node, await self._guests.tail(0), with_keys=True)
 
     async def beat(
         self, owner: str, node: str, *, beat: int, applied: int, epoch: int, wait_s: float | None = None
@@ -99,7 +100,7 @@ class Feeding:
             None when it must forget everything and join anew: there is no such row, or its place in the log is lost.
         """
         mark = self._hints.mark()
-        tail = await self._store.beat(_row(owner, node), beat=beat, applied=applied, epoch=epoch)
+        tail = await self._guests.beat(_row(owner, node), beat=beat, applied=applied, epoch=epoch)
         loop = asyncio.get_running_loop()
         until = loop.time() + self._hold_s(owner, await self.lease_s(), wait_s)
         self._held[owner] += 1
@@ -110,7 +111,7 @@ class Feeding:
                     break
                 await self._hints.wait(mark, left_s)
                 mark = self._hints.mark()
-                tail = await self._store.tail(applied)
+                tail = await self._guests.tail(applied)
         finally:
             self._held[owner] -= 1
             if not self._held[owner]:
@@ -148,7 +149,7 @@ class Feeding:
         part = tail.changes[:PAGE]
         found: dict[str, Any] | UnsetType = UNSET
         if with_keys or any(change.kind in _OF_KEYS for change in part):
-            rows = await self._store.keys()
+            rows = await self._guests.keys()
             found = keys.KeySet(keys.public_only(row) for row in rows).jwks(self._clock.now())
         return News(
             node=node,
@@ -198,11 +199,18 @@ class Feeding:
 def _row(owner: str, node: str) -> str:
     if ":" in owner:
         raise InvalidInput("owner", "holds a colon", "give a client's id")  # or "a" could reach the nodes of "a:b"
-    return f"feed:{owner}:{node}"
+    return f"{GUEST}{owner}:{node}"
 
 
 def _is_at(tail: Tail, applied: int, epoch: int) -> bool:
-    return tail.head == applied and tail.epoch == epoch and not tail.changes
+    # Of a change of data, which concerns no access token, nobody waits for its word.
+    last = tail.changes[-1].position if tail.changes else applied
+    return (
+        tail.epoch == epoch
+        and tail.trimmed <= applied
+        and last == tail.head
+        and all(change.kind is Kind.DATA for change in tail.changes)
+    )
 
 
 def _follows(tail: Tail, applied: int, epoch: int) -> bool:

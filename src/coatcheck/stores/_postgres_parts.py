@@ -108,18 +108,19 @@ class Parts:
             return []
         # Nobody adds to a subject's sessions while its row is held; whoever ends one meanwhile makes this one too many.
         surplus = (
-            f"SELECT id FROM {self._s}.sessions WHERE sub = $3 AND sid <> $4 AND {self._live} "
+            f"SELECT sid FROM {self._s}.sessions WHERE sub = $3 AND sid <> $4 AND {self._live} "
             f"ORDER BY {NEWEST_FIRST} OFFSET $5"
         )
-        sids = await self._end(f"id IN ({surplus})", (sub, newest, most - 1), "too many sessions", stamp)
+        sids = await self._end(f"sid IN ({surplus})", (sub, newest, most - 1), "too many sessions", stamp)
         return [(Kind.REVOKED, sid, ENDED) for sid in sids]
 
     async def _end(self, which: str, values: Sequence[Any], note: str, stamp: Stamp) -> list[str]:
         """Remove the sessions for which *which* holds, remember their tokens, and return their sids."""
         rows = await self._connection.fetch(
-            f"""WITH held AS (SELECT id FROM {self._s}.sessions WHERE {which} ORDER BY id FOR UPDATE),
-                     gone AS (DELETE FROM {self._s}.sessions USING held WHERE sessions.id = held.id
-                              RETURNING sessions.id, digest, sid, sub),
+            # Joined by the primary key: on the id alone there is no index, and all sessions would be read.
+            f"""WITH held AS (SELECT sid FROM {self._s}.sessions WHERE {which} ORDER BY id FOR UPDATE),
+                     gone AS (DELETE FROM {self._s}.sessions USING held WHERE sessions.sid = held.sid
+                              RETURNING sessions.id, digest, sessions.sid, sub),
                      kept AS (INSERT INTO {self._s}.ended
                               SELECT digest, sid, sub, '{Reason.REVOKED.value}', $1::text, $2::bigint FROM gone
                               {AGAIN})

@@ -97,18 +97,18 @@ class Steps(Parts):
     ) -> int:
         await self._raise_generation(sub)
         rows = await self._connection.fetch(
-            f"SELECT id, sid, claims, version FROM {self._s}.sessions WHERE sub = $1 AND {self._live} "
+            f"SELECT sid, claims, version FROM {self._s}.sessions WHERE sub = $1 AND {self._live} "
             "ORDER BY id FOR NO KEY UPDATE",
             sub,
         )
-        news = [fitted(merged(decode(row[2]), change, unset), limit=limit, field="claims") for row in rows]
+        news = [fitted(merged(decode(row[1]), change, unset), limit=limit, field="claims") for row in rows]
         await self._connection.execute(
             f"UPDATE {self._s}.sessions SET claims = fresh.claims, version = version + 1 "
-            "FROM unnest($1::bigint[], $2::bytea[]) AS fresh (id, claims) WHERE sessions.id = fresh.id",
+            "FROM unnest($1::text[], $2::bytea[]) AS fresh (sid, claims) WHERE sessions.sid = fresh.sid",
             [row[0] for row in rows],
             news,
         )
-        return await self._append([(Kind.CLAIMS, row[1], row[3] + 1) for row in rows], stamp)
+        return await self._append([(Kind.CLAIMS, row[0], row[2] + 1) for row in rows], stamp)
 
     async def change_data(
         self,
@@ -145,10 +145,10 @@ class Steps(Parts):
     async def touch(self, seen: Sequence[Seen]) -> list[str]:
         done = await self._connection.fetch(
             f"""WITH spans AS (SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS spans (sid, since, at)),
-                     held AS (SELECT id, since, at FROM {self._s}.sessions JOIN spans USING (sid)
+                     held AS (SELECT sid, since, at FROM {self._s}.sessions JOIN spans USING (sid)
                               ORDER BY id FOR NO KEY UPDATE OF sessions)
                 UPDATE {self._s}.sessions SET seen_at = held.at FROM held
-                WHERE sessions.id = held.id AND seen_at >= held.since AND seen_at < held.at RETURNING sid""",
+                WHERE sessions.sid = held.sid AND seen_at >= held.since AND seen_at < held.at RETURNING sessions.sid""",
             [span.sid for span in seen],
             [span.since for span in seen],
             [span.at for span in seen],

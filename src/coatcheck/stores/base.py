@@ -40,6 +40,19 @@ heartbeats, and a revocation waits longer for a node that died. Shorter: a slow 
 
 LEASE_MOST_S = 60.0
 
+ERA_BITS = 20
+"""An epoch above these bits is its *era*. Another era: what was committed may be lost, by a failover or a restore."""
+
+
+def next_era(epoch: int, *, draw: int) -> int:
+    """
+    Return the first epoch of a new era.
+
+    Args:
+        draw: Random, below 2**18. Two stores that part from each other must not both call their next era the same.
+    """
+    return ((epoch >> ERA_BITS) + 1 + draw) << ERA_BITS
+
 
 class Stamp(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
@@ -332,11 +345,27 @@ class ChangeFeed(Protocol):
         """
 
 
+class Guests(Protocol):
+    """What a node needs that somebody else speaks for: see :class:`Store` for what the methods promise."""
+
+    async def join(self, node: str, *, label: str) -> float: ...
+
+    async def beat(self, node: str, *, beat: int, applied: int, epoch: int) -> Tail | None: ...
+
+    async def tail(self, after: int) -> Tail: ...
+
+    async def keys(self) -> list[KeyRow]: ...
+
+
 class FleetStore(ChangeFeed, Store, Protocol):
     """A store behind a network. Its readers hold a lease (:mod:`coatcheck.fleet.lease`)."""
 
     @property
     def is_embedded(self) -> Literal[False]: ...
+
+    @property
+    def guests(self) -> Guests:
+        """The same for nodes that come through this process: however many, its own heartbeats need not wait."""
 
     @property
     def identity(self) -> str:

@@ -4,6 +4,7 @@ Sessions in PostgreSQL, shared by processes on many machines. Floor 2; may impor
 Each process has connections for several purposes, made when they are needed, so that none waits for another:
 
 - *heart*: one. Joins, beats, the log and the keys; it also listens for news.
+- *guests*: four. Joins and beats of services on its feed, and what they are told.
 - *barrier*: one. Who is there, and whose row goes.
 - *ending*: two. What ends something; single sessions in groups (:mod:`._postgres_group`).
 - *writes*: three. What else is appended to the log.
@@ -27,9 +28,10 @@ from typing import Any, Literal, TypeVar
 
 from coatcheck.errors import CoatcheckError, Forked, NotOpen
 from coatcheck.records import Digest, Ended, Family, KeyRow, Kind, Nodes, Reason, Record, Session, Tail
+from coatcheck.stores import _postgres_guests as guests
 from coatcheck.stores import _postgres_schema as schemas
 from coatcheck.stores._postgres_connect import Connector, begin, warn_if_careless
-from coatcheck.stores._postgres_ends import End, EndSteps
+from coatcheck.stores._postgres_ends import End, EndSteps, end_alone
 from coatcheck.stores._postgres_group import Group
 from coatcheck.stores._postgres_keys import KeySteps
 from coatcheck.stores._postgres_lanes import Connection, Lane
@@ -81,6 +83,7 @@ class PostgresStore:
         self._connector = Connector(settings)
         self._rows = NodeRows(self._s)
         self._whereabouts = Whereabouts(self._s, self._channel)
+        self.guests = guests.Guests(self._rows, self._here, self._keys, self._guest_lane)
         self._live = live(self._s)
         self._lanes: list[Lane] = []
         self._fault: CoatcheckError | None = NotOpen("the store is not open")
@@ -106,10 +109,12 @@ class PostgresStore:
             raise
         self._connector.arrived = self._arrived
         self._reads.is_opening = False
-        self._heart = self._lane(1, min(WAIT_S, max(LEAST_WAIT_S, 0.8 * self._lease_s)))
+        beat_s = min(WAIT_S, max(LEAST_WAIT_S, 0.8 * self._lease_s))
+        self._heart, self._guests = self._lane(1, beat_s), self._lane(guests.SIZE, beat_s)
         self._barrier, self._patient = self._lane(1), self._lane(1, PATIENT_S)
         self._ending, self._writes = self._lane(ENDING), self._lane(WRITES)
-        self._ends: Group[End, int | None] = Group(self._end_each)
+        self._ends: Group[End, int | None] = Group(self._end_alone)
+        self._missed: Group[End, int | None] = Group(self._end_each)
         self._fault = None
 
     async def _make_ready(self) -> None:
@@ -118,6 +123,7 @@ class PostgresStore:
         await self._reads.read(self._whereabouts.learn)
         await schemas.check(self._reads, self._s, self._whereabouts)
         await self._reads.read(self._arrived)
+        await self._reads.write(self._whereabouts.note, again=True)
         self._lease_s = float(await self._reads.read(lambda c: c.fetchval(f"SELECT lease_s FROM {self._s}.meta")))
 
     def _lane(self, size: int, wait_s: float | None = None) -> Lane:
@@ -136,6 +142,7 @@ class PostgresStore:
         if self._lanes:
             self._fault = NotOpen("the store is closed")
             await self._ends.finish()
+            await self._missed.finish()
             await self._close_lanes()
 
     async def _close_lanes(self) -> None:
@@ -153,22 +160,18 @@ class PostgresStore:
                 ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
         self._lanes.clear()
         self._ends.abandon()
+        self._missed.abandon()
         self._fault = Forked("the store was opened before a fork; open it in each worker")
 
     # --- reading ---
 
     async def load(self, digest: Digest) -> Record | Ended | None:
-        nulls = ", ".join(["NULL"] * 16)
-        row = await self._read(
-            f"SELECT {RECORD}, {self._live}, NULL FROM {self._s}.sessions WHERE digest = $1 "
-            f"UNION ALL SELECT {nulls}, reason FROM {self._s}.ended WHERE digest = $1 LIMIT 1",
-            digest,
-        )
-        if not row:
-            return None
-        if row[0][-1] is not None:
-            return Ended(Reason(row[0][-1]))
-        return record_of(row[0]) if row[0][-2] else Ended(Reason.REVOKED)
+        found = await self._read(f"SELECT {RECORD}, {self._live} FROM {self._s}.sessions WHERE digest = $1", digest)
+        if found:
+            return record_of(found[0]) if found[0][-1] else Ended(Reason.REVOKED)
+        # Asked later than that: what left the one table meanwhile is in the other.
+        ended = await self._read(f"SELECT reason FROM {self._s}.ended WHERE digest = $1", digest)
+        return Ended(Reason(ended[0][0])) if ended else None
 
     async def load_sid(self, sid: str) -> Record | None:
         rows = await self._read(f"SELECT {RECORD} FROM {self._s}.sessions WHERE sid = $1 AND {self._live}", sid)
@@ -195,8 +198,7 @@ class PostgresStore:
 
     async def _read(self, select: str, *values: Any) -> list[Any]:
         self._check_usable()
-        rows: list[Any] = await self._reads.read(lambda connection: connection.fetch(select, *values))
-        return rows
+        return await self._reads.fetch(select, *values)
 
     # --- nodes ---
 
@@ -206,8 +208,15 @@ class PostgresStore:
 
     async def keys(self) -> list[KeyRow]:
         self._check_usable()
+        return await self._heart.read(self._keys)
+
+    async def _keys(self, connection: Connection) -> list[KeyRow]:
         select = f"SELECT {KEY} FROM {self._s}.keys WHERE epoch = (SELECT epoch FROM {self._s}.meta) ORDER BY number"
-        return [key_of(row) for row in await self._heart.read(lambda connection: connection.fetch(select))]
+        return [key_of(row) for row in await connection.fetch(select)]
+
+    def _guest_lane(self) -> Lane:
+        self._check_usable()
+        return self._guests
 
     async def join(self, node: str, *, label: str) -> float:
         self._check_usable()
@@ -215,7 +224,11 @@ class PostgresStore:
 
     async def beat(self, node: str, *, beat: int, applied: int, epoch: int) -> Tail | None:
         self._check_usable()
-        is_there = await self._heart.write(self._here(self._rows.beat, node, beat, applied, epoch), again=True)
+        if self._settings.pgbouncer:
+            is_there = await self._heart.write(self._here(self._rows.beat, node, beat, applied, epoch), again=True)
+        else:
+            statement = self._rows.beat_alone(self._heart.wait_s)
+            is_there = bool(await self._heart.alone(statement, node, beat, applied, epoch))
         return await self._heart.read(lambda connection: self._tail(connection, applied)) if is_there else None
 
     async def _tail(self, connection: Connection, after: int) -> Tail:
@@ -285,10 +298,16 @@ class PostgresStore:
 
     async def end(self, sid: str, *, of: str | None, kind: Kind, note: str, stamp: Stamp) -> int | None:
         self._check_usable()
-        return await self._ends.ask(End(sid, of, kind, note, stamp))
+        ending = End(sid, of, kind, note, stamp)
+        position = None if self._settings.pgbouncer else await self._ends.ask(ending)
+        return await self._missed.ask(ending) if position is None else position
+
+    # Not refused while the store is closed: what was accepted is finished.
+
+    async def _end_alone(self, asked: Sequence[End]) -> list[int | None]:
+        return await end_alone(self._ending, self._s, self._channel, asked)
 
     async def _end_each(self, asked: Sequence[End]) -> list[int | None]:
-        # Not refused while the store is closed: what was accepted is finished.
         return await self._ending.write(
             lambda connection: _Write(connection, self._s, self._channel).end_each(asked), again=True
         )

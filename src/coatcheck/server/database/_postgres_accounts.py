@@ -2,8 +2,7 @@
 Accounts in PostgreSQL, with the set-up that makes the first and the duties that changes leave. Floor 6; may import:
 floors 0 to 2.
 
-Whoever changes accounts, or tries a code, first locks the one row of ``server``. So these steps follow one another: of
-two first administrators there is one, and of the last two one stays.
+Whoever changes accounts or tries a code first locks the one row of ``server`` (:meth:`Steps._lock`).
 """
 
 from __future__ import annotations
@@ -33,10 +32,6 @@ class AccountSteps(Steps):
 
     async def check_code(self, digest: bytes, *, now: int) -> Outcome | None:
         return await self._link.write(lambda connection: self._check_code(connection, digest, now))
-
-    async def _lock(self, connection: Any) -> bool:
-        """Keep others from changing accounts until this step is committed; say whether the set-up is over."""
-        return bool(await connection.fetchval(f"SELECT set_up FROM {self.s}.server FOR UPDATE"))
 
     async def _check_code(self, connection: Any, digest: bytes, now: int) -> Outcome | None:
         if await self._lock(connection):

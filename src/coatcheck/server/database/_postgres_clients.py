@@ -14,23 +14,19 @@ class ClientSteps(Steps):
     """See :class:`coatcheck.server.database.base.Database`."""
 
     async def add_client(self, client: Client) -> Outcome | None:
-        flags = (client.is_browser, client.may_sign_in, client.is_disabled)
-        row = (client.id, client.secret, json.dumps(client.audiences), *flags, client.created_at)
-
         async def step(connection: Any) -> Outcome | None:
-            # One at a time: of two that come at once, each must see what the other has taken.
-            await connection.execute(f"LOCK TABLE {self.s}.clients IN SHARE ROW EXCLUSIVE MODE")
+            await self._lock(connection)
             # Ids are told apart by programs, capital letters included, but read by people.
-            named = f"SELECT 1 FROM {self.s}.clients WHERE lower(id) = lower($1)"
-            if await connection.fetchval(named, client.id):
+            if await connection.fetchval(f"SELECT 1 FROM {self.s}.clients WHERE lower(id) = lower($1)", client.id):
                 return Outcome.NAME_TAKEN
-            taken = f"""SELECT 1 FROM {self.s}.clients, jsonb_array_elements_text(audiences::jsonb) AS one
-                        WHERE is_browser AND NOT is_disabled AND one = ANY ($1::text[])"""
-            if client.is_browser and await connection.fetchval(taken, list(client.audiences)):
+            taken = f"""SELECT 1 FROM {self.s}.clients, json_array_elements_text(audiences::json) AS audience
+                        WHERE is_browser AND NOT is_disabled AND audience = ANY($1::text[]) LIMIT 1"""
+            if client.is_browser and await connection.fetchval(taken, client.audiences):
                 return Outcome.AUDIENCE_TAKEN
-            await connection.execute(
-                f"INSERT INTO {self.s}.clients ({CLIENT}) VALUES ($1, $2, $3, $4, $5, $6, $7)", *row
-            )
+            insert = f"INSERT INTO {self.s}.clients ({CLIENT}) VALUES ($1, $2, $3, $4, $5, $6, $7)"
+            flags = (client.is_browser, client.may_sign_in, client.is_disabled)
+            row = (client.id, client.secret, json.dumps(client.audiences), *flags, client.created_at)
+            await connection.execute(insert, *row)
             return None
 
         return await self._link.write(step)

@@ -36,6 +36,17 @@ class Steps:
         """Return the first value of what a statement that writes returns, if it does."""
         return await self._link.write(lambda connection: connection.fetchval(statement, *values))
 
+    async def _lock(self, connection: Any) -> bool:
+        """
+        Keep others from changing accounts, and from adding clients, until this step is committed.
+
+        So these steps follow one another: of two first administrators there is one, and of the last two one stays.
+
+        Returns:
+            Whether the set-up is over.
+        """
+        return bool(await connection.fetchval(f"SELECT set_up FROM {self.s}.server FOR UPDATE"))
+
     async def _leave_duty(
         self, connection: Any, user: str | None, *, ends: bool, keep: str | None = None, client: str | None = None
     ) -> Duty:

@@ -6,7 +6,7 @@ import asyncio
 
 from msgspec.structs import replace
 
-from coatcheck.server.database.base import Database, Duty, Outcome
+from coatcheck.server.database.base import Client, Database, Duty, Outcome
 from coatcheck.server.database.contract._play import Play, make_client
 
 
@@ -37,11 +37,38 @@ class Clients(Play):
         self.play(story)
 
     def test_of_many_clients_with_one_id_there_is_one(self) -> None:
-        """Added by two processes at the same moment."""
+        """Capital letters apart; added by two processes at the same moment."""
 
         async def story(first: Database, second: Database) -> None:
-            adding = [database.add_client(make_client("cli")) for database in (first, second) * 5]
+            adding = [
+                database.add_client(make_client(ident))
+                for database, ident in zip((first, second) * 5, ("cli", "cli", "Cli", "CLI", "clI") * 2, strict=True)
+            ]
             outcomes = await asyncio.gather(*adding)
             assert outcomes.count(None) == 1 and outcomes.count(Outcome.NAME_TAKEN) == 9
+            assert len(await first.clients()) == 1
+
+        self.play_two(story)
+
+    def test_pages_get_tokens_for_an_audience_in_one_name(self) -> None:
+        """Of browser clients that are not disabled; also when many are added at once."""
+
+        def page(ident: str, *audiences: str) -> Client:
+            return make_client(ident, secret=None, is_browser=True, audiences=audiences)
+
+        async def story(first: Database, second: Database) -> None:
+            assert await first.add_client(make_client("worker", audiences=("orders",))) is None
+            adding = [
+                database.add_client(page(f"page-{number}", f"own-{number}", "orders"))
+                for number, database in enumerate((first, second) * 4)
+            ]
+            outcomes = await asyncio.gather(*adding)
+            assert outcomes.count(None) == 1 and outcomes.count(Outcome.AUDIENCE_TAKEN) == 7
+            (kept,) = [client for client in await first.clients() if client.is_browser]
+            assert await second.add_client(page("another", "elsewhere")) is None
+            assert await second.add_client(make_client("second-worker", audiences=("orders",))) is None
+            assert await second.add_client(page("late", "orders")) == Outcome.AUDIENCE_TAKEN
+            await first.disable_client(kept.id)
+            assert await second.add_client(page("late", "orders")) is None
 
         self.play_two(story)
