@@ -431,15 +431,8 @@ class Run:
     async def _do_slow(self, fault: Fault, member: Member) -> None:
         await self._network(fault, proxy.State(line=member.number, delay_s=fault.by))
 
-    async def _do_fade(self, fault: Fault, member: Member) -> None:
-        slow = proxy.State(line=member.number, delay_s=fault.by)
-        held = proxy.State(line=member.number, delay_s=fault.by, requests="hold", answers="hold")
-        rest_s = fault.for_s / 2 - self.place.lease_s
-        for _ in range(2):
-            for state, for_s in ((slow, rest_s / 2), (held, self.place.lease_s), (slow, rest_s / 2)):
-                await self._tell_proxy(state)
-                await asyncio.sleep(for_s)
-        await self._tell_proxy(proxy.State(line=member.number))
+    async def _do_late(self, fault: Fault, member: Member) -> None:
+        await self._network(fault, proxy.State(line=member.number, late_s=fault.by))
 
     async def _network(self, fault: Fault, state: proxy.State) -> None:
         await self._tell_proxy(state)

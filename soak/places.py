@@ -187,7 +187,7 @@ class SQLitePlace:
 
     def __init__(self, disk: SmallDisk) -> None:
         self._file = disk.folder / "coatcheck.db"
-        self.missing = dict.fromkeys(("cut", "deaf", "mute", "hold", "slow", "fade"), "a file has no network")
+        self.missing = dict.fromkeys(("cut", "deaf", "mute", "hold", "slow", "late"), "a file has no network")
         self.missing |= dict.fromkeys(("restart", "store_clock"), "a file has no server")
 
     def start(self) -> None:

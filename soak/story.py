@@ -40,6 +40,7 @@ WEIGHTS = {
     "mint": 12.0,
     "issue_refresh": 4.0,
     "refresh": 12.0,
+    "refresh_twice": 2.0,
     "replay": 1.0,
 }
 
@@ -317,6 +318,12 @@ class Story:
             # Often the newest: others come with it, too.
             tickets = list(self._refreshes.values())
             await self.present(tickets[-1] if self.chance.random() < 0.5 else self.chance.choice(tickets))
+
+    async def _refresh_twice(self, hot: Hot) -> None:
+        """Come twice at once, as two tabs do."""
+        if self._refreshes:
+            ticket = self.chance.choice(list(self._refreshes.values()))
+            await asyncio.gather(self.present(ticket), self.present(ticket))
 
     async def _replay(self, hot: Hot) -> None:
         """Come with an old refresh token, as a thief does."""

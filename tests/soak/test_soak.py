@@ -38,7 +38,7 @@ def soak(folder, *arguments, wait_s):
 
 def test_twenty_seconds_of_faults(tmp_path):
     """Four engines and a verifier on one store, through at least three kinds of fault and 200 revocations."""
-    report = soak(tmp_path, "--store", STORE, "--seed", "make test", wait_s=200)
+    report = soak(tmp_path, "--store", STORE, "--seed", "make test", wait_s=400)
     assert len(report["faults"]) >= 3 and report["ended"] >= 200
     assert report["checks"]["ok from memory"] >= 2000 and report["verifies"]["ok from memory"] >= 1000
     assert list(tmp_path.iterdir()) == [], "what is good leaves nothing"
