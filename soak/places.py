@@ -20,6 +20,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any, Protocol
@@ -219,6 +220,7 @@ class PostgresPlace:
         self._disk = disk
         self._clocks = clocks
         self._server: Any = None
+        self._turn = threading.Lock()  # one restart at a time
 
     def start(self) -> None:
         # By name: the servers of the tests are not typed, and are there only beside a checkout.
@@ -244,16 +246,21 @@ class PostgresPlace:
 
     def restart(self) -> None:
         """Stop it as in a crash, if it has not stopped by itself, and start it again."""
+        with self._turn:
+            self._restart()
+
+    def _restart(self) -> None:
         with contextlib.suppress(subprocess.CalledProcessError):
             self._server.stop("immediate")
         self._server.start()
 
     def after_full_disk(self) -> None:
         """Start it again, if it has stopped for want of room to recover in."""
-        try:
-            self._server.psql("SELECT 1")
-        except subprocess.CalledProcessError:
-            self.restart()
+        with self._turn:
+            try:
+                self._server.psql("SELECT 1")
+            except subprocess.CalledProcessError:
+                self._restart()
 
     def stop(self) -> None:
         if self._server is not None:
