@@ -5,6 +5,8 @@
 #   make test       set up, then lint, types and tests: under five minutes
 #   make test-all   on top of make test: every Python, long multi-process runs
 #   make bench      the figures in docs/reference/figures.md
+#   make verify     the exhaustive model of revocation, every rule of it taken away in turn: some minutes, a C++ compiler
+#                   (QUICK=1: smaller, seconds)
 #   make pins       write requirements/*.txt anew
 
 PYTHON ?= python3
@@ -13,8 +15,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
 WORKERS ?= 4
+ifeq ($(origin CXX),default)
+CXX := c++
+endif
 
-.PHONY: serve example test test-all bench pins format clean
+.PHONY: serve example test test-all bench verify pins format clean
 .DEFAULT_GOAL := test
 
 $(BIN)/python:
@@ -59,6 +64,18 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/tokens.py
 	$(BIN)/python benchmarks/server.py
 
+MODEL := verification/build/verify
+
+$(MODEL): verification/verify.cpp $(wildcard verification/*.hpp)
+	@command -v $(firstword $(CXX)) >/dev/null || { echo "The model is checked by a C++17 program, and there is no \
+	$(firstword $(CXX)) here. Install g++ or clang++ (Debian: apt install g++; macOS: xcode-select --install), or name \
+	one: make verify CXX=…" >&2; exit 1; }
+	@mkdir -p $(@D)
+	$(CXX) -std=c++17 -O2 -Wall -Wextra -o $@.$$$$ $< && mv $@.$$$$ $@
+
+verify: $(MODEL)
+	$(MODEL) $(if $(QUICK),--quick) --json verification/build/results.json
+
 pins: | $(BIN)/python
 	$(PIP) uv
 	for name in dev server; do \
@@ -72,4 +89,4 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format --quiet .
 
 clean:
-	rm -rf $(VENV) .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis verification/build
