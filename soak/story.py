@@ -26,7 +26,7 @@ from soak.looking import PATIENCE_S, Hot, Looking, describe
 AUDIENCE, CLIENT = "soak", "soak-client"
 SUBJECTS = 8
 SUBJECTS_LAST_S = 10  # then there are others, so that nobody has too many sessions
-LEAST = 12  # live sessions
+LEAST, MOST = 12, 40  # live sessions
 WEIGHTS = {
     "sign_in": 24.0,
     "sign_in_late": 4.0,
@@ -112,7 +112,9 @@ class Story:
         kinds, weights = list(WEIGHTS), list(WEIGHTS.values())
         while not self.stopping:
             live = self._live()
-            kind = "sign_in" if len(live) < LEAST else self.chance.choices(kinds, weights)[0]
+            kind = self.chance.choices(kinds, weights)[0]
+            if not LEAST <= len(live) <= MOST:
+                kind = "sign_in" if len(live) < LEAST else "revoke"
             # Often a new one: others are just reading it.
             hot = live[-1 - int(len(live) * self.chance.random() ** 2)] if live else None
             await getattr(self, f"_{kind}")(hot)

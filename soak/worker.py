@@ -88,7 +88,9 @@ class Worker:
         asyncio.get_running_loop().set_exception_handler(self._unhandled)
 
     def _unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        error = context.get("exception")
+        error, future = context.get("exception"), context.get("future")
+        if isinstance(error, OSError) and future is not None and not isinstance(future, asyncio.Task):
+            return  # a connection of the driver's broke while nobody waited for it any more
         told = describe(error) if error is not None else str(context.get("message"))
         self.recorder.note("crash", now(), note=f"in the background: {told}")
 
