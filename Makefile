@@ -4,7 +4,10 @@
 #   make example    set up, then run the small example application instead
 #   make test       set up, then lint, types and tests: under five minutes
 #   make test-all   on top of make test: every Python, long multi-process runs
+#   make soak       real processes, real faults, and a judge (DURATION_S=… STORE=sqlite|postgres SEED=…)
 #   make bench      the figures in docs/reference/figures.md
+#   make verify     the exhaustive model of revocation, every rule of it taken away in turn: some minutes, a C++ compiler
+#                   (QUICK=1: smaller, seconds)
 #   make pins       write requirements/*.txt anew
 
 PYTHON ?= python3
@@ -13,8 +16,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
 WORKERS ?= 4
+DURATION_S ?= 20
+STORE ?= postgres
+SEED ?=
 
-.PHONY: serve example test test-all bench pins format clean
+ifeq ($(origin CXX),default)
+CXX := c++
+endif
+
+.PHONY: serve example test test-all soak bench verify pins format clean
 .DEFAULT_GOAL := test
 
 $(BIN)/python:
@@ -53,11 +63,27 @@ test-all: $(VENV)/.dev $(VENV)/.npm
 	$(BIN)/pytest -q -m long
 	@bash scripts/every_python
 
+soak: $(VENV)/.dev
+	$(BIN)/python -m soak --store $(STORE) --duration $(DURATION_S) --seed "$(SEED)"
+
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/check.py
 	$(BIN)/python benchmarks/sign_in.py
 	$(BIN)/python benchmarks/tokens.py
+	$(BIN)/python benchmarks/fleet.py
 	$(BIN)/python benchmarks/server.py
+
+MODEL := verification/build/verify
+
+$(MODEL): verification/verify.cpp $(wildcard verification/*.hpp)
+	@command -v $(firstword $(CXX)) >/dev/null || { echo "The model is checked by a C++17 program, and there is no \
+	$(firstword $(CXX)) here. Install g++ or clang++ (Debian: apt install g++; macOS: xcode-select --install), or name \
+	one: make verify CXX=…" >&2; exit 1; }
+	@mkdir -p $(@D)
+	$(CXX) -std=c++17 -O2 -Wall -Wextra -o $@.$$$$ $< && mv $@.$$$$ $@
+
+verify: $(MODEL)
+	$(MODEL) $(if $(QUICK),--quick) --json verification/build/results.json
 
 pins: | $(BIN)/python
 	$(PIP) uv
@@ -72,4 +98,4 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format --quiet .
 
 clean:
-	rm -rf $(VENV) .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis verification/build

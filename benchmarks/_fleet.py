@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import asyncpg
+import psutil
 
 from coatcheck import Coatcheck
 from coatcheck.stores.postgres import migrate
@@ -51,6 +52,22 @@ def sid(number):
 def schema_of(url):
     """The schema that a store URL names."""
     return dict(parse_qsl(urlsplit(url).query))["schema"]
+
+
+def cpu_s(server, nodes):
+    """Seconds of processor time that the nodes' processes and the server's have used so far."""
+    first = int((server.data / "postmaster.pid").read_text().split()[0])
+    theirs = [psutil.Process(first), *psutil.Process(first).children(recursive=True)]
+    return _used_s(psutil.Process(pid) for pid in nodes), _used_s(theirs)
+
+
+def _used_s(processes):
+    total = 0.0
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            total += times.user + times.system
+    return total
 
 
 async def connect(url):
@@ -91,7 +108,7 @@ def others(url, *, processes, engines=1):
         for process in started:
             if process.stdout.readline() != "ready\n":
                 raise SystemExit("a node did not start")
-        yield
+        yield [process.pid for process in started]
     finally:
         for process in started:
             process.stdin.close()

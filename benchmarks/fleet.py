@@ -25,7 +25,7 @@ import time
 import tracemalloc
 from pathlib import Path
 
-from _fleet import connect, engine, fill, others, schema_of, sid, start_postgres, token
+from _fleet import connect, cpu_s, engine, fill, others, schema_of, sid, start_postgres, token
 from _measure import progress, ratio, show, verdict
 from _plot import lines
 
@@ -77,8 +77,12 @@ class Bench:
                 f"{median:5.1f} round trips, 95th percentile {late:5.1f}; {statistics.median(commits):4.1f} bare "
                 f"commits; a round trip {statistics.median(times['trip']):.3f} ms, a bare commit {bare:.1f} round trips"
             )
+            in_nodes, in_server = times["cpu"]
+            print(f"        processor time of one: {in_nodes:.1f} ms in the nodes, {in_server:.1f} ms in PostgreSQL")
             self.note(
                 **{
+                    f"barrier_{nodes}_cpu_ms_nodes": in_nodes,
+                    f"barrier_{nodes}_cpu_ms_server": in_server,
                     f"barrier_{nodes}_ms": statistics.median(times["revoke"]),
                     f"barrier_{nodes}_trips_median": median,
                     f"barrier_{nodes}_trips_p95": late,
@@ -100,7 +104,7 @@ class Bench:
 
     async def _barrier_at(self, nodes, processes, engines, *, turns):
         url = self.server.url()
-        await fill(url, turns + 20)
+        await fill(url, turns + 120)
         bare = await connect(url)
         await bare.execute("CREATE TABLE IF NOT EXISTS one_row (n bigint)")
         await bare.execute("TRUNCATE one_row")
@@ -108,7 +112,7 @@ class Bench:
         times = {"trip": [], "commit": [], "revoke": []}
         async with contextlib.AsyncExitStack() as stack:
             auth, *_ = [await stack.enter_async_context(engine(url)) for _ in range(engines)]
-            stack.enter_context(others(url, processes=processes, engines=engines))
+            nodes = [os.getpid(), *stack.enter_context(others(url, processes=processes, engines=engines))]
             for number in range(turns + 20):
                 progress(number + 1, turns + 20)
                 found = {
@@ -120,8 +124,20 @@ class Bench:
                     for name, value in found.items():
                         times[name].append(value * 1e3)
                 await asyncio.sleep(0.01)  # what is left over of one does not burden the next
+            times["cpu"] = await self._cpu_of(auth, nodes, first=turns + 20)
         await bare.close()
         return times
+
+    async def _cpu_of(self, auth, nodes, *, first):
+        """Milliseconds of processor time that one revocation takes of the nodes and of the server, heartbeats off."""
+        before, began = cpu_s(self.server, nodes), time.perf_counter()
+        for number in range(first, first + 100):
+            await auth.revoke(sid(number))
+            await asyncio.sleep(0.005)
+        after, took_s = cpu_s(self.server, nodes), time.perf_counter() - began
+        await asyncio.sleep(took_s)
+        idle = cpu_s(self.server, nodes)
+        return [(b - a - (c - b)) * 1e3 / 100 for a, b, c in zip(before, after, idle, strict=True)]
 
     # --- checks ---
 

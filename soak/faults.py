@@ -27,7 +27,8 @@ KINDS: dict[str, tuple[float, float, float, str]] = {
     "deaf": (0.3, 1.2, 0.7, "requests arrive, answers do not"),
     "mute": (0.3, 1.2, 0.7, "requests do not arrive, answers do"),
     "hold": (0.2, 1.2, 0.7, "requests and answers are held back, then all delivered"),
-    "slow": (1.0, 3.0, 0.0, "every request and every answer takes longer"),
+    "slow": (1.0, 3.0, 0.0, "requests and answers take longer, one more than the other"),
+    "late": (2.0, 4.0, 1.0, "now and then an answer is held back, and after it nothing more gets through"),
     "flood": (1.0, 2.0, 0.0, "made-up session tokens, as fast as they can be made up"),
     "clock": (1.0, 3.0, 0.0, "the wall clock of a process is set, and set back"),
     "store_clock": (1.0, 3.0, 0.0, "the wall clock of the store is set, and set back"),
@@ -35,6 +36,7 @@ KINDS: dict[str, tuple[float, float, float, str]] = {
     "disk": (0.7, 1.5, 0.0, "the store's disk is full"),
 }
 OF_STORE = frozenset({"store_clock", "restart", "disk"})
+_LATE_S = {"slow": (0.02, 0.15), "late": (0.8, 1.4)}
 _STEPS_S = (5, 90, 3600, 86_400, 3 * 86_400)
 
 
@@ -47,7 +49,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 
         target: The number of a process, or :data:`STORE`.
 
-        by: Seconds by which a clock is set, or by which an answer is late.
+        by: Seconds by which a clock is set, or by which an answer is late (of ``slow``, in the mean).
     """
 
     at_s: float
@@ -95,4 +97,4 @@ def _endless(kinds: Sequence[str], chance: random.Random) -> Iterator[str]:
 def _by(kind: str, chance: random.Random) -> float:
     if kind in ("clock", "store_clock"):
         return chance.choice((1, -1)) * chance.choice(_STEPS_S)
-    return round(chance.uniform(0.05, 0.4), 3) if kind == "slow" else 0.0
+    return round(chance.uniform(*_LATE_S.get(kind, (0.0, 0.0))), 3)

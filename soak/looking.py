@@ -18,10 +18,10 @@ from coatcheck import Claims, CoatcheckError, Refused, Session, StoreUnavailable
 from soak.board import Ticket, name
 from soak.history import Recorder, now
 
-HOT = 20
+HOT = 200  # of each kind; those that were refused leave by themselves
 PAUSE_S = 0.003
 MOST_COLD = 16
-_AGAIN = 9  # times, after 1, 2, 4, … rounds
+_AGAIN = 6  # times, after 1, 2, 4, … rounds
 PATIENCE_S = 60.0
 
 

@@ -20,11 +20,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 _CLONE_NEWNS = 0x00020000
+_TRIAL_S = 100_000
 _CHUNK = b"\0" * (1 << 16)
 
 
@@ -33,12 +36,11 @@ class Place(Protocol):
     A store of a run.
 
     Attributes:
-        kinds: Of faults, what can be done here beyond what can be done to any process. missing: what cannot, and why.
+        missing: Kinds of faults that cannot be done here, and why.
 
         lease_s: How old a process may let its memory be.
     """
 
-    kinds: set[str]
     missing: dict[str, str]
     lease_s: float
 
@@ -119,6 +121,7 @@ class Clocks:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._library: Path | None = None
         self._library, self.missing = self._find()
 
     def _find(self) -> tuple[Path | None, str]:
@@ -134,7 +137,20 @@ class Clocks:
         library = self._folder / "libfaketime.so"
         shutil.copyfile(found, library)
         library.chmod(0o755)
+        self._library = library
+        if not self._works():
+            return None, "libfaketime does not work here"
         return library, ""
+
+    def _works(self) -> bool:
+        """Say whether a process has the clock it was given: what cannot be preloaded is left out in silence."""
+        environment = self.environment("trial")
+        self.set("trial", _TRIAL_S)
+        command = [sys.executable, "-S", "-c", "import time; print(time.time())"]
+        said = subprocess.run(
+            command, check=False, capture_output=True, text=True, env={**os.environ, **environment}
+        ).stdout
+        return bool(said) and float(said) - time.time() > _TRIAL_S / 2
 
     def environment(self, who: str) -> dict[str, str]:
         """Return what a process needs in its environment to have the clock *who*."""
@@ -172,8 +188,7 @@ class SQLitePlace:
 
     def __init__(self, disk: SmallDisk) -> None:
         self._file = disk.folder / "coatcheck.db"
-        self.kinds: set[str] = set()
-        self.missing = dict.fromkeys(("cut", "deaf", "mute", "hold", "slow"), "a file has no network")
+        self.missing = dict.fromkeys(("cut", "deaf", "mute", "hold", "slow", "late"), "a file has no network")
         self.missing |= dict.fromkeys(("restart", "store_clock"), "a file has no server")
 
     def start(self) -> None:
@@ -201,11 +216,11 @@ class PostgresPlace:
     lease_s = 2.0
 
     def __init__(self, disk: SmallDisk, clocks: Clocks) -> None:
-        self.kinds = {"cut", "deaf", "mute", "hold", "slow", "restart"}
         self.missing: dict[str, str] = {}
         self._disk = disk
         self._clocks = clocks
         self._server: Any = None
+        self._turn = threading.Lock()  # one restart at a time
 
     def start(self) -> None:
         # By name: the servers of the tests are not typed, and are there only beside a checkout.
@@ -231,16 +246,21 @@ class PostgresPlace:
 
     def restart(self) -> None:
         """Stop it as in a crash, if it has not stopped by itself, and start it again."""
+        with self._turn:
+            self._restart()
+
+    def _restart(self) -> None:
         with contextlib.suppress(subprocess.CalledProcessError):
             self._server.stop("immediate")
         self._server.start()
 
     def after_full_disk(self) -> None:
         """Start it again, if it has stopped for want of room to recover in."""
-        try:
-            self._server.psql("SELECT 1")
-        except subprocess.CalledProcessError:
-            self.restart()
+        with self._turn:
+            try:
+                self._server.psql("SELECT 1")
+            except subprocess.CalledProcessError:
+                self._restart()
 
     def stop(self) -> None:
         if self._server is not None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import signal
 import sys
 from typing import Literal
@@ -20,14 +21,17 @@ import msgspec
 
 Passing = Literal["pass", "swallow", "hold"]
 _PART = 1 << 16
+_LATE = 0.15  # of the answers
+_AFTER_S = 0.3
 
 
 class Start(msgspec.Struct, frozen=True):
-    """The first line: where to, and how many lines."""
+    """The first line: where to, how many lines, and what decides how late each part is."""
 
     host: str
     port: int
     lines: int
+    seed: str = ""
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +41,11 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         open: False: connections are broken, and new ones refused.
 
-        requests, answers: What becomes of them. delay_s: before each part of either.
+        requests, answers: What becomes of them. delay_s: before each part of either, in the mean; one connection's
+            parts keep their order, and overtake those of another.
+
+        late_s: Above 0: on each connection, sooner or later, an answer is held back for so long and then delivered; of
+            what is sent from then on nothing arrives, and a little later the connection breaks.
     """
 
     line: int
@@ -45,6 +53,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     requests: Passing = "pass"
     answers: Passing = "pass"
     delay_s: float = 0.0
+    late_s: float = 0.0
 
 
 class _Connection:
@@ -53,19 +62,29 @@ class _Connection:
         self._ends = (client, store)
         self.torn = False
         self._aborted = False
+        self._is_fading = self._is_over = False
 
     async def pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: str) -> None:
         """Carry bytes one way until either end closes."""
         with contextlib.suppress(OSError):
             while part := await reader.read(_PART):
                 if self._line.state.delay_s:
-                    await asyncio.sleep(self._line.state.delay_s)
+                    await asyncio.sleep(self._line.chance.uniform(0, 2 * self._line.state.delay_s))
                 await self._line.may_pass(way)
-                if getattr(self._line.state, way) == "swallow":
+                if way == "answers" and self._line.state.late_s and not self._is_fading:
+                    await self._maybe_late(self._line.state.late_s)
+                if getattr(self._line.state, way) == "swallow" or (way == "requests" and self._is_over):
                     self.torn = True
                     continue
                 writer.write(part)
                 await writer.drain()
+
+    async def _maybe_late(self, late_s: float) -> None:
+        if self._line.chance.random() < _LATE:
+            self._is_fading = True
+            await asyncio.sleep(late_s)
+            self._is_over = True
+            asyncio.get_running_loop().call_later(late_s + _AFTER_S, self.abort)
 
     def abort(self) -> None:
         """Break it off, as a network does: with a reset."""
@@ -86,6 +105,7 @@ class Line:
     def __init__(self, number: int, start: Start) -> None:
         self._start = start
         self.state = State(line=number)
+        self.chance = random.Random(f"line {number} {start.seed}")
         self._changed = asyncio.Condition()
         self._connections: set[_Connection] = set()
 

@@ -17,7 +17,7 @@ import msgspec
 
 from soak.checker import check, contested
 from soak.history import FOREVER, Op
-from soak.ledger import ENDINGS, Finding
+from soak.ledger import ENDINGS, SECOND, Finding
 
 WARM_PER_S = 100
 VERIFIED_PER_S = 50
@@ -32,7 +32,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     The outcome.
 
     Attributes:
-        findings: Every fault. shortfalls: what happened too little for a verdict.
+        findings: Every fault. first_s: when the first of them happened, seconds after the beginning.
+
+        shortfalls: What happened too little for a verdict.
 
         checks, verifies: By their outcome. operations: by kind and outcome.
 
@@ -45,6 +47,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     store: str
     duration_s: float
     findings: list[Finding]
+    first_s: float | None
     shortfalls: list[str]
     ended: int
     contested: int
@@ -83,6 +86,7 @@ def judge(
             done[op.reason] += 1
         else:
             operations[f"{op.kind} {_outcome(op)}"] += 1
+    findings = check(ops, lease_s=lease_s)
     ended = sum(1 for op in ops if op.kind in ENDINGS and op.outcome == "ok")
     checks, verifies = looks["check"], looks["verify"]
     unsure = checks["unknown unavailable"] + sum(count["refused unsure"] for count in looks.values())
@@ -98,7 +102,8 @@ def judge(
         seed=seed,
         store=store,
         duration_s=duration_s,
-        findings=check(ops, lease_s=lease_s),
+        findings=findings,
+        first_s=_first_s(ops, findings),
         shortfalls=[f"{name}: {got}, at least {least:.0f} are needed" for name, got, least in wanted if got < least],
         ended=ended,
         contested=met,
@@ -110,6 +115,11 @@ def judge(
         skipped=dict(skipped),
         history=folder,
     )
+
+
+def _first_s(ops: Iterable[Op], findings: Sequence[Finding]) -> float | None:
+    begun = min((op.begin for op in ops if op.kind == "open" and not op.process.startswith("prepare")), default=0)
+    return None if not findings else round((findings[0].ops[-1].begin - begun) / SECOND, 1)
 
 
 def _outcome(op: Op) -> str:
@@ -132,7 +142,8 @@ def lines(report: Report, ops: Iterable[Op]) -> list[str]:
     ]
     if report.findings:
         kinds = _counts(dict(Counter(finding.rule for finding in report.findings)))
-        said.append(f"FOUND {len(report.findings)} ({kinds}); the history is in {report.history}")
+        said.append(f"FOUND {len(report.findings)} ({kinds}), the first after {report.first_s:g} s")
+        said.append(f"the history is in {report.history}")
         injected = [op for op in ops if op.kind == "fault"]
         for finding in report.findings[:_SHOWN]:
             said += ["", *excerpt(finding, injected)]

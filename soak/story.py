@@ -26,7 +26,7 @@ from soak.looking import PATIENCE_S, Hot, Looking, describe
 AUDIENCE, CLIENT = "soak", "soak-client"
 SUBJECTS = 8
 SUBJECTS_LAST_S = 10  # then there are others, so that nobody has too many sessions
-LEAST = 12  # live sessions
+LEAST, MOST = 12, 40  # live sessions
 WEIGHTS = {
     "sign_in": 24.0,
     "sign_in_late": 4.0,
@@ -34,11 +34,13 @@ WEIGHTS = {
     "revoke_user": 4.0,
     "revoke_everyone": 0.2,
     "renew": 12.0,
-    "claims": 8.0,
+    "claims": 6.0,
+    "claims_then_revoke": 5.0,
     "data": 12.0,
     "mint": 12.0,
     "issue_refresh": 4.0,
     "refresh": 12.0,
+    "refresh_twice": 2.0,
     "replay": 1.0,
 }
 
@@ -110,8 +112,12 @@ class Story:
         kinds, weights = list(WEIGHTS), list(WEIGHTS.values())
         while not self.stopping:
             live = self._live()
-            kind = "sign_in" if len(live) < LEAST else self.chance.choices(kinds, weights)[0]
-            await getattr(self, f"_{kind}")(self.chance.choice(live) if live else None)
+            kind = self.chance.choices(kinds, weights)[0]
+            if not LEAST <= len(live) <= MOST:
+                kind = "sign_in" if len(live) < LEAST else "revoke"
+            # Often a new one: others are just reading it.
+            hot = live[-1 - int(len(live) * self.chance.random() ** 2)] if live else None
+            await getattr(self, f"_{kind}")(hot)
             await asyncio.sleep(self.chance.uniform(0, pause_s))
 
     async def _try(
@@ -173,7 +179,13 @@ class Story:
         generation = await self._ask(self.auth.generation(sub))
         if generation is not None:
             until = now()
-            await asyncio.sleep(self.chance.uniform(0, 0.05))
+            what = self.chance.random()
+            if what < 0.3:  # the password is changed meanwhile
+                await self._end_user(sub)
+            elif what < 0.5:
+                await self._change_claims(sub)
+            else:
+                await asyncio.sleep(self.chance.uniform(0, 0.05))
             await self._sign_in(hot, generation, sub, since=since, until=until)
 
     async def _revoke(self, hot: Hot) -> None:
@@ -189,9 +201,11 @@ class Story:
                 break
 
     async def _revoke_user(self, hot: Hot) -> None:
-        keep = hot.ticket.sid if self.chance.random() < 0.5 else None
-        call = self.auth.revoke_user(hot.ticket.sub, keep=keep)
-        running, receipt = await self._try("revoke_user", call, sub=hot.ticket.sub, keep=keep or "")
+        await self._end_user(hot.ticket.sub, keep=hot.ticket.sid if self.chance.random() < 0.5 else None)
+
+    async def _end_user(self, sub: str, *, keep: str | None = None) -> None:
+        call = self.auth.revoke_user(sub, keep=keep)
+        running, receipt = await self._try("revoke_user", call, sub=sub, keep=keep or "")
         if receipt is not None:
             running.done()
             self.ended += 1
@@ -212,11 +226,20 @@ class Story:
             self.board.post(Ticket("s", ticket.sid, ticket.sub, renewed.session.version, text))
 
     async def _claims(self, hot: Hot) -> None:
+        await self._change_claims(hot.ticket.sub)
+
+    async def _change_claims(self, sub: str) -> None:
         value = self._unique()
-        call = self.auth.update_claims(hot.ticket.sub, set={"n": value})
-        running, receipt = await self._try("claims", call, sub=hot.ticket.sub, claims=value)
+        call = self.auth.update_claims(sub, set={"n": value})
+        running, receipt = await self._try("claims", call, sub=sub, claims=value)
         if receipt is not None:
             running.done()
+
+    async def _claims_then_revoke(self, hot: Hot) -> None:
+        """End a session just when all processes read it again."""
+        await self._claims(hot)
+        await asyncio.sleep(self.chance.uniform(0, 0.01))
+        await self._revoke(hot)
 
     # --- data ---
 
@@ -294,7 +317,15 @@ class Story:
 
     async def _refresh(self, hot: Hot) -> None:
         if self._refreshes:
-            await self.present(self.chance.choice(list(self._refreshes.values())))
+            # Often the newest: others come with it, too.
+            tickets = list(self._refreshes.values())
+            await self.present(tickets[-1] if self.chance.random() < 0.5 else self.chance.choice(tickets))
+
+    async def _refresh_twice(self, hot: Hot) -> None:
+        """Come twice at once, as two tabs do."""
+        if self._refreshes:
+            ticket = self.chance.choice(list(self._refreshes.values()))
+            await asyncio.gather(self.present(ticket), self.present(ticket))
 
     async def _replay(self, hot: Hot) -> None:
         """Come with an old refresh token, as a thief does."""

@@ -31,7 +31,7 @@ from soak.looking import PAUSE_S, Hot, Looking, describe
 from soak.story import AUDIENCE, Story
 
 ISSUER = "https://soak.example.com"
-POLICY = Policy(sessions_per_subject=10_000, access_s=3600)
+POLICY = Policy(sessions_per_subject=10_000, access_s=3600, refresh_grace_s=3)
 WRITERS = 4
 REPORT_S = 0.25
 FLOOD = 64  # callers at once
@@ -88,7 +88,9 @@ class Worker:
         asyncio.get_running_loop().set_exception_handler(self._unhandled)
 
     def _unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        error = context.get("exception")
+        error, future = context.get("exception"), context.get("future")
+        if isinstance(error, OSError) and future is not None and not isinstance(future, asyncio.Task):
+            return  # a connection of the driver's broke while nobody waited for it any more
         told = describe(error) if error is not None else str(context.get("message"))
         self.recorder.note("crash", now(), note=f"in the background: {told}")
 

@@ -14,7 +14,9 @@ from coatcheck.server.database.base import Event
 from coatcheck.server.settings import Settings
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md"), *ROOT.glob("verification/*.md")]
+)
 
 
 def page(name):
@@ -52,7 +54,7 @@ def test_every_method_is_documented():
     """Each public method of the engine, and each field of what it returns, stands on the engine page."""
     text = page("reference/engine.md")
     hidden = {"open", "close", "derived_keys", "bound_token"}
-    methods = [name for name in vars(Coatcheck) if not name.startswith("_") and name not in hidden]
+    methods = [name for name in dir(Coatcheck) if not name.startswith("_") and name not in hidden]
     assert [name for name in methods if name not in text] == []
     fields = [*Session.__struct_fields__, *Receipt.__struct_fields__]
     assert [name for name in fields if f"`{name}`" not in text] == []

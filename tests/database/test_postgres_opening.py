@@ -207,6 +207,16 @@ async def test_an_older_schema_is_changed_by_migrate_alone(server, make, request
     assert server.psql("SELECT later FROM older.users") == "7"
 
 
+async def test_who_makes_the_tables_changes_none(server, make, request):
+    """Others, of an older version, may have made them since we looked."""
+    url = server.url(schema="overtaken")
+    await make(url)
+    request.getfixturevalue("_a_later_version")
+    async with PostgresDatabase(url)._link.alone(wait_s=5) as lane:
+        assert await _postgres_schema.bring_up(lane, "overtaken", only_new=True) == Migrated(1, 1)
+    assert server.psql("SELECT schema FROM overtaken.server") == "1"
+
+
 async def test_migrate_makes_what_is_not_there(server, make, tmp_path):
     """By the role that may; and in a file."""
     assert await migrate(server.url(schema="by_hand")) == Migrated(0, 1)

@@ -6,7 +6,7 @@ from collections import defaultdict
 
 from msgspec.structs import replace
 
-import coatcheck.engine
+import coatcheck.engine.life
 import coatcheck.records
 from coatcheck import Coatcheck, StoreUnavailable
 from coatcheck.records import Tail
@@ -176,7 +176,7 @@ class Fleet:
     async def node(self, *, clock=None, **options):
         """Open one more node."""
         wire = Wire(self._make_inner())
-        self._monkeypatch.setattr(coatcheck.engine, "from_url", lambda url: wire)
+        self._monkeypatch.setattr(coatcheck.engine.life, "from_url", lambda url: wire)
         node = Node("memory://", issuer=ISSUER, secret=SECRET, clock=clock or ManualClock(), **options)
         return await self._stack.enter_async_context(node)
 

@@ -98,7 +98,9 @@ def judge(history: History) -> list[Finding]:
             by_sub[end.sub].append(end)
     found = []
     for op in history.ops:
-        if op.status not in ANSWERS[op.kind]:
+        # The passwords are all right: only an ending of all sessions meanwhile may turn a sign-in away.
+        is_wrong = op.kind == "sign_in" and op.status == 401 and "ended_meanwhile" not in op.note
+        if op.status not in ANSWERS[op.kind] or is_wrong:
             found.append(Finding("odd", op))
         if op.kind not in ACCEPTED:
             continue

@@ -46,6 +46,8 @@ def changed(op, **fields):
         (["lost"], [ENTERED, changed(ALL, sub="otto"), changed(LOOKED, status=401)]),
         (["lost"], [ENTERED, changed(ALL, keep="a"), changed(LOOKED, status=401)]),
         (["lost"], [changed(ENTERED, begin=3.5, end=3.7), ALL, changed(LOOKED, status=401)]),
+        ([], [changed(ENTERED, status=401, note='"code":"ended_meanwhile"')]),
+        (["odd"], [changed(ENTERED, status=401, note='"code":"wrong_credentials"')]),
         (["odd"], [ENTERED, changed(LOOKED, status=500)]),
         (["odd"], [ENTERED, changed(LOOKED, status=502)]),
         (["odd"], [ENTERED, changed(LOOKED, status=0)]),

@@ -35,3 +35,11 @@ async def others(url):
     watcher = await asyncpg.connect(host=options["host"], port=options["port"], user="postgres", database="postgres")
     yield gates.Others(watcher, options["schema"])
     await watcher.close()
+
+
+@pytest.fixture(scope="module")
+def shaken():
+    """A server that is stopped, paused and killed by the tests of a module, and goes on."""
+    mine = postgres.start(deadlock_timeout="10ms")
+    yield mine
+    mine.close()

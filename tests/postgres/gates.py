@@ -13,6 +13,8 @@ Stopping a store between two statements, so that tests play one interleaving and
 import asyncio
 import contextlib
 
+import asyncpg
+
 from coatcheck.stores import _postgres_connect
 from coatcheck.stores.postgres import PostgresStore
 
@@ -71,7 +73,18 @@ def gated(gates):
 
         async def fetch(self, query, *args, **kwargs):
             await gates.look(query)
-            return await super().fetch(query, *args, **kwargs)
+            if self.is_in_transaction() or "set_config('synchronous_commit'" not in query:
+                return await super().fetch(query, *args, **kwargs)
+            # A transaction by itself: its commit is a step apart here, so that a gate can stand before it.
+            await super().execute("BEGIN")
+            try:
+                rows = await super().fetch(query, *args, **kwargs)
+            except asyncpg.PostgresError:
+                await super().execute("ROLLBACK")
+                raise
+            # One that did nothing commits nothing.
+            await (self if rows else super()).execute("COMMIT")
+            return rows
 
         async def fetchval(self, query, *args, **kwargs):
             await gates.look(query)

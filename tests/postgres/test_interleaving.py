@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from msgspec.structs import replace
+from tests.postgres.calls import STAMP, end, renew
 from tests.postgres.gates import opened
 
 from coatcheck.errors import AlreadyExists, StoreUnusable
@@ -13,7 +13,6 @@ from coatcheck.stores.postgres import migrate
 from coatcheck.testing.store_contract import make_digest, make_family, make_key, make_record, make_stamp
 from coatcheck.values import decode
 
-STAMP = make_stamp()
 INSERT = ".sessions (sid"
 
 
@@ -24,17 +23,8 @@ async def two(url):
         yield first, gates, second
 
 
-def end(store, sid="a"):
-    return store.end(sid, of=None, kind=Kind.REVOKED, note="", stamp=STAMP)
-
-
 def sign_in(store, name="a", *, most=9, generation=None, place=None, **fields):
     return store.create(make_record(name, **fields), generation=generation, most=most, stamp=STAMP, place=place)
-
-
-def renew(store, name="a", *, generation=None, **fields):
-    fresh = replace(make_record(name, version=2, **fields), digest=make_digest(name + "2"))
-    return store.renew(make_digest(name), fresh, generation=generation, most=9, stamp=STAMP)
 
 
 async def live(store, name="a"):
@@ -91,7 +81,7 @@ async def test_ending_what_somebody_is_just_ending_waits_for_it(two, others):
 
 
 async def test_ends_that_wait_for_a_commit_share_the_next(two):
-    """Each is told its own position; of those not the owner's, and of those that never were, it is as if alone."""
+    """Each is told its own position: first those whose sessions were there; for the others it is as if alone."""
     first, gates, second = two
     for name in ("a", "b", "c"):
         await sign_in(first, name)
@@ -100,11 +90,11 @@ async def test_ends_that_wait_for_a_commit_share_the_next(two):
     ends = [
         first.end(sid, of=of, kind=Kind.REVOKED, note="", stamp=make_stamp(at)) for at, (sid, of) in enumerate(asked)
     ]
-    assert await asyncio.gather(*ends, end(first, "y")) == [1, 2, None, 3, 4, None, None, 5]
-    assert gates.ran.count("COMMIT") == before + 1
+    assert await asyncio.gather(*ends, end(first, "y")) == [3, 1, None, 2, 4, None, None, 5]
+    assert gates.ran.count("COMMIT") == before + 2
     changes = (await second.tail(0)).changes
-    assert [change.sid for change in changes] == ["x", "a", "c", "a", "y"]
-    assert [change.forget_after for change in changes] == [1000, 1001, 1003, 1004, 1000]
+    assert [change.sid for change in changes] == ["a", "c", "x", "a", "y"]
+    assert [change.forget_after for change in changes] == [1001, 1003, 1000, 1004, 1000]
     assert await end(first, "a") == 6
     assert await first.end("a", of="maria", kind=Kind.REVOKED, note="", stamp=STAMP) == 7
     assert [session.sid for session in await second.load_subject("maria")] == ["b"]
@@ -367,3 +357,19 @@ async def test_the_lease_does_not_change_under_a_node_that_is_just_joining(two, 
     await second.leave("n1")
     assert (await migrate(url, lease_s=0.5)).lease_s == 0.5
     assert await first.join("n1", label="") == 0.5
+
+
+async def test_who_ends_a_session_that_somebody_holds_keeps_nobody_waiting(two):
+    """In one group with it, the ends of other sessions do not wait for it."""
+    first, gates, second = two
+    await sign_in(first, "a")
+    await sign_in(second, "b")
+    gate = gates.before(".sessions SET data")
+    holding = asyncio.create_task(first.change_data("a", {"k": 1}, (), limit=100, stamp=STAMP))
+    await gate.reached()
+    held, free = asyncio.create_task(end(second, "a")), asyncio.create_task(end(second, "b"))
+    assert await free == 1
+    assert not held.done()
+    gate.open()
+    assert {await holding, await held} == {2, 3}
+    assert not await live(second, "a")

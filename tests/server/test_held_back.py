@@ -70,7 +70,7 @@ async def test_an_id_that_cannot_be_is_not_there(people, enter):
     root = await enter("root")
     bad = []
     for one in ENDPOINTS:
-        if "{" not in one.path:
+        if "{" not in one.path or one.who == "client":  # a client without a secret hears of no path
             continue
         for value in ("x" * 300, "a%00b", "%0A", "%ff", "%F0%9F%98%80"):
             path = one.path.replace("{id}", value).replace("{sid}", value)

@@ -22,7 +22,7 @@ from coatcheck.server.site import Site
 PASSWORD = "correct horse battery"
 SESSION = "__Host-session"
 JSON = {"content-type": "application/json"}
-WITH_BODY = [one for one in ENDPOINTS if one.body is not None]
+WITH_BODY = [one for one in ENDPOINTS if one.body is not None and one.who != "client"]  # tests/feed has those
 
 
 def is_clear(answer):

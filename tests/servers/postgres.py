@@ -46,6 +46,8 @@ _SETTINGS = {
     # A server that is killed loses nothing by it, and the machines of tests are not.
     "fsync": "off",
     "timezone": "UTC",
+    # In its folder, and gone with it: a server that is killed leaves what it has in /dev/shm.
+    "dynamic_shared_memory_type": "mmap",
     "log_statement": "none",
     "log_line_prefix": "'%m [%p] %a '",
 }

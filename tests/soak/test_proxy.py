@@ -120,6 +120,22 @@ async def test_what_is_held_back_arrives_whole(network):
     assert (await one[0].readline(), await one[0].readline()) == (b"A\n", b"B\n")
 
 
+async def test_a_late_answer_is_the_last(network):
+    """Sooner or later an answer is held back and then delivered; what is sent after it arrives nowhere."""
+    one = await network.connect()
+    await network.become(line=0, late_s=0.05)
+    answers = 0
+    while True:
+        try:
+            if await ask(one, b"a\n") != b"A\n":
+                break
+        except ConnectionError:
+            break
+        answers += 1
+    assert answers == network.heard.qsize() >= 1
+    assert await ask(await network.connect(1), b"b\n") == b"B\n"
+
+
 async def test_a_cut_breaks_what_is_there_and_lets_nothing_in(network):
     """Connections of that line are reset, new ones refused; afterwards it is a wire again."""
     one, two = await network.connect(), await network.connect(1)

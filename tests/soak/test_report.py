@@ -66,7 +66,7 @@ def test_a_fault_is_told_with_what_proves_it():
     report = judge([*busy_second(), stale, other], **SETTINGS)
     assert not report.is_good
     said = lines(report, [*busy_second(), other])
-    assert any("there" in line and "stale" in line for line in said)
+    assert "FOUND 1 (stale 1), the first after 0 s" in said and "the history is in there" in said
     (finding,) = report.findings
     injected = [op for op in [*busy_second(), other] if op.kind == "fault"]
     kinds = [line.split()[4] for line in excerpt(finding, injected)[1:]]

@@ -42,7 +42,7 @@ async def store(disk, tmp_path):
 def on_disk(disk, tmp_path, monkeypatch):
     """Make every engine of this test use the watched disk."""
     monkeypatch.setattr(
-        "coatcheck.engine.from_url", lambda url: SQLiteStore(str(tmp_path / "coatcheck.db"), vfs=disk.name)
+        "coatcheck.engine.life.from_url", lambda url: SQLiteStore(str(tmp_path / "coatcheck.db"), vfs=disk.name)
     )
 
 
@@ -241,7 +241,7 @@ async def power_cuts(disk, folder, monkeypatch, *, writes, every):
     chance = random.Random(1)
     live, ended = {}, {}
     monkeypatch.setattr(
-        "coatcheck.engine.from_url",
+        "coatcheck.engine.life.from_url",
         lambda url: SQLiteStore(url[len("sqlite:///") :], vfs=disk.name if str(folder / "real") in url else None),
     )
     (folder / "real").mkdir()

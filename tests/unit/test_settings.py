@@ -31,7 +31,10 @@ def test_a_wrong_store(url):
 
 def test_a_password_in_a_url_is_not_shown():
     """Neither of a store nor of an issuer."""
-    for wrong in ({"store": "postgresql://u:hunter2@h/d"}, {"store": "memory://", "issuer": "https://u:hunter2@h"}):
+    for wrong in (
+        {"store": "postgresql://u:hunter2@h/d?nonsense=1"},
+        {"store": "memory://", "issuer": "https://u:hunter2@h"},
+    ):
         with pytest.raises(ConfigError) as caught:
             Coatcheck(**wrong)
         assert "hunter2" not in str(caught.value)

@@ -13,7 +13,10 @@ Rules of this module:
 3. (*bound-on-own-clock*) The wait ends after one lease, counted on this machine's clock from after the commit.
 4. (*drop-by-compare*) A row that stood still for a lease while we looked is dropped, if it still stands there. Nobody
    is dropped because a wait ran out.
-5. A store that is lost meanwhile is told to the caller: :class:`~coatcheck.errors.BarrierIncomplete`.
+5. A store that is lost meanwhile is told to the caller: :class:`~coatcheck.errors.BarrierIncomplete`. So is one whose
+   log is in another era than before the write: it may be another store, without the change.
+6. (*new-epoch-waits-out-the-lease*) In an era that began by a failover, rows of nodes may be missing that still hold a
+   lease of before. Until one lease after we first saw the era, nobody's answer shortens the wait.
 """
 
 from __future__ import annotations
@@ -25,19 +28,20 @@ from collections.abc import Callable
 from coatcheck.clock import SystemClock
 from coatcheck.errors import BarrierIncomplete, CoatcheckError
 from coatcheck.records import Node, Nodes, Receipt
-from coatcheck.stores.base import LEASE_S, Store
+from coatcheck.stores.base import ERA_BITS, LEASE_S, Store
 
 log = logging.getLogger("coatcheck")
 
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.0005, 0.02
+_SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.0005, 0.02
 _DETAIL = 3
 
 
 class _Waiter:
     """One call that waits."""
 
-    def __init__(self, position: int, since: float, done: asyncio.Future[Receipt], *, of_data: bool) -> None:
+    def __init__(self, position: int, era: int, since: float, done: asyncio.Future[Receipt], *, of_data: bool) -> None:
         self.position = position
+        self.era = era
         self.of_data = of_data
         self.since = since
         self.done = done
@@ -65,21 +69,27 @@ class Barrier:
         self._more = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._lease_s = LEASE_S
+        self._era = 0
+        self._settled_at = 0.0  # on our clock, when the leases from before this era have run out
+        self._usual_s = 0.0
         self._stood: dict[str, tuple[int, float]] = {}
         self.on_wait: Callable[[float], None] = lambda waited_s: None
 
-    async def wait(self, position: int, *, of_data: bool = False) -> Receipt:
+    async def wait(self, position: int, *, epoch: int, of_data: bool = False) -> Receipt:
         """
         Return when no node answers by what was so before *position*. The change is committed already.
 
         Args:
+            epoch: Of the log, as it was known before the write began.
+
             of_data: Only data were changed: a node that holds none is not waited for.
 
         Raises:
             BarrierIncomplete: The store was lost meanwhile. The change stands, and reaches every node; call again what
                 made it, to wait again.
         """
-        waiter = _Waiter(position, self._elapsed(), asyncio.get_running_loop().create_future(), of_data=of_data)
+        done: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        waiter = _Waiter(position, epoch >> ERA_BITS, self._elapsed(), done, of_data=of_data)
         if self._store.is_embedded and not _holders(await self._store.nodes(), of_data=of_data):
             return Receipt(position=position, nodes=0, waited_s=0.0)
         self._waiters.append(waiter)
@@ -92,6 +102,7 @@ class Barrier:
         finally:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
+        self._usual_s += (receipt.waited_s - self._usual_s) / 8
         self.on_wait(receipt.waited_s)
         return receipt
 
@@ -105,13 +116,10 @@ class Barrier:
             self._give_up(waiter)
 
     async def _look(self) -> None:
-        pause_s = _FIRST_PAUSE_S
         while self._waiters:
             # Who comes while the list is read waits for the next one: this one may be older than their commit.
             waiters = list(self._waiters)
-            if self._more.is_set():
-                self._more.clear()
-                pause_s = _FIRST_PAUSE_S
+            self._more.clear()
             try:
                 nodes = await self._store.nodes()
             except CoatcheckError:
@@ -120,13 +128,19 @@ class Barrier:
                 log.exception("the nodes cannot be listed")
                 self._end_overdue(waiters)
             else:
+                self._note_era(nodes)
                 self._lease_s = nodes.lease_s
                 for waiter in waiters:
                     self._judge(waiter, nodes)
                 await self._drop_dead(nodes)
             if self._waiters and not self._more.is_set():
-                await self._nap(pause_s)
-                pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
+                await self._nap(self._pause_s())
+
+    def _pause_s(self) -> float:
+        # Each look costs the nodes time to answer. So it is not before half of what they took the last times, and then
+        # after an eighth of what this has taken so far.
+        waited_s = self._elapsed() - min(waiter.since for waiter in self._waiters)
+        return min(max(self._usual_s / 2 - waited_s, waited_s / 8, _SHORTEST_PAUSE_S), _LONGEST_PAUSE_S)
 
     async def _nap(self, pause_s: float) -> None:
         waiting = asyncio.ensure_future(self._more.wait())
@@ -136,15 +150,23 @@ class Barrier:
             waiting.cancel()
 
     def _judge(self, waiter: _Waiter, nodes: Nodes) -> None:
+        if nodes.epoch >> ERA_BITS != waiter.era and not self._store.is_embedded:
+            self._waiters.remove(waiter)
+            return self._give_up(waiter)
         if waiter.awaited is None:
             # Who joins from here on reads the log, and our change in it, after the join.
             waiter.awaited = {node.id for node in _holders(nodes, of_data=waiter.of_data)}
             waiter.nodes = len(waiter.awaited)
         behind = {node.id for node in nodes.rows if not _has_applied(node, waiter.position, nodes.epoch)}
         waiter.awaited &= behind
-        waited_s = self._elapsed() - waiter.since
-        if not waiter.awaited or waited_s >= nodes.lease_s:
+        now = self._elapsed()
+        waited_s = now - waiter.since
+        if (not waiter.awaited and now >= self._settled_at) or waited_s >= nodes.lease_s:
             self._finish(waiter, Receipt(position=waiter.position, nodes=waiter.nodes, waited_s=waited_s))
+
+    def _note_era(self, nodes: Nodes) -> None:
+        if (era := nodes.epoch >> ERA_BITS) != self._era:
+            self._era, self._settled_at = era, self._elapsed() + nodes.lease_s
 
     def _finish(self, waiter: _Waiter, receipt: Receipt) -> None:
         self._waiters.remove(waiter)

@@ -17,7 +17,8 @@ Rules of this module:
 5. (*apply-before-acknowledge*) A heartbeat says what is applied, keys included, and nothing more.
 6. (*told-means-drop*) No row, a log trimmed past us, another epoch: forget everything, and join under a new random id.
 7. One heartbeat is under way at a time; an answer that comes too late is thrown away.
-8. A push only wakes us early.
+8. A push only wakes us early: we read the log, and a heartbeat follows at once if it says something new. One that would
+   not is left for when it is due.
 9. Heartbeats follow each other at a quarter of the lease, counted from when they are sent. So a feed that holds its
    answers for that long (``docs/reference/feed.md``) is asked again at once.
 """
@@ -80,6 +81,8 @@ class Lease(Trust):
         self._beats = 0
         self._wake = asyncio.Event()
         self._pushed = False
+        self._said: Place | None = None  # what our row says is applied
+        self._due = NEVER  # when the next heartbeat is
         self._round_over: asyncio.Future[CoatcheckError | None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         # A clock that is moved by hand says so: while it was moved, heartbeats went on as usual.
@@ -149,7 +152,6 @@ class Lease(Trust):
     async def _run(self) -> None:
         failures = 0
         while self._fault is None:
-            began = asyncio.get_running_loop().time()
             try:
                 # After a failure, too: somebody may have been waiting for us meanwhile.
                 is_news = await self._bounded(self._round(), self._round_s()) or failures > 0
@@ -165,8 +167,8 @@ class Lease(Trust):
                 log.warning("no heartbeat", extra={"node": self.node, "code": fault.code if fault else ""})
             # News is acknowledged at once: somebody may be waiting for it.
             pause_s = 0.0 if is_news else self._pause_s(failures)
-            if not failures:
-                pause_s -= asyncio.get_running_loop().time() - began
+            if not failures and not is_news:
+                pause_s = self._due - asyncio.get_running_loop().time()
             if pause_s > 0:
                 await self._sleep(pause_s, shortest_s=_SHORTEST_PAUSE_S if failures else 0.0)
 
@@ -182,7 +184,14 @@ class Lease(Trust):
             if not await self._apply(await self._store.tail(self.knowledge.applied)):
                 await self._lose()
                 return True
+            if not self._has_to_say():
+                return False
         return await self._beat(self.node)
+
+    def _has_to_say(self) -> bool:
+        """Say whether a heartbeat is due, or waited for, or would say what our row does not say yet."""
+        is_due = asyncio.get_running_loop().time() >= self._due
+        return is_due or self._round_over is not None or self._said != self.place()
 
     async def _join(self) -> None:
         known, node = self.knowledge, secrets.token_hex(16)
@@ -194,6 +203,7 @@ class Lease(Trust):
         if not await self._learn():
             raise StoreUnavailable("the change log was trimmed while it was read")
         self._beats = 0
+        self._said = None
         self.node = node
         self._hold(sent, apart)
 
@@ -223,9 +233,12 @@ class Lease(Trust):
         known = self.knowledge
         await self._load_keys()  # where that failed the last time, what is applied is not to be told yet
         self._beats += 1
-        before = known.applied
+        before, saying = known.applied, self.place()
+        self._said = None  # until it is answered, nobody knows what our row says
+        self._due = asyncio.get_running_loop().time() + self._pause_s(0)
         sent, apart = self._clock.elapsed(), self._clocks_apart()
         tail = await self._store.beat(node, beat=self._beats, applied=before, epoch=known.epoch)
+        self._said = saying
         if tail is None or not await self._apply(tail):
             await self._lose()
             return True

@@ -165,6 +165,12 @@ class Memory:
             return Refused(reason)
         return self.seen.touch(found, now) if touch and now > session.seen_at else session
 
+    async def epoch(self) -> int:
+        """Return the epoch of the log that this node is in, to be given to the barrier after a write."""
+        if not self._watch.place().epoch:
+            await self._watch.be_sure()  # it is joining just now
+        return self._watch.place().epoch
+
     @property
     def lapses(self) -> int:
         """How often the lease had run out when memory was asked; always 0 on an embedded store."""

@@ -11,6 +11,8 @@ Rules of this module:
    as many.
 3. The generation is read before the account. A sign-in that a change of password, or the end of the account's sessions,
    overtakes is refused.
+4. Whoever ends what has been ended already waits until that is in force everywhere: it may be under way, or have been
+   answered by 503.
 """
 
 from __future__ import annotations
@@ -180,6 +182,8 @@ class Desk:
 
     async def sign_out(self, visitor: Visitor) -> None:
         """End this session."""
+        if visitor.was_ended:
+            await self._auth.in_force()
         if visitor.session is not None:
             await self._auth.revoke(visitor.session.sid, reason="signed out")
             await self._trail.note(Event.SIGN_OUT, visitor, user=visitor.session.sub, sid=visitor.session.sid)
@@ -257,10 +261,9 @@ class Desk:
         """End one of one's own sessions. Another's, and one that there is not, are the same: not found."""
         session = _session_of(visitor)
         sub = session.sub or ""
-        if not any(own.sid == sid for own in await self._auth.sessions_of(sub)):
-            return problems.NOT_FOUND
         if sid != session.sid and not self.is_fresh(session):
-            return problems.NOT_FRESH
+            is_live = any(own.sid == sid for own in await self._auth.sessions_of(sub))
+            return problems.NOT_FRESH if is_live else problems.NOT_FOUND
         ended = await self._auth.revoke(sid, of=sub, reason="ended from the device list")
         if isinstance(ended, Refused):
             return problems.NOT_FOUND

@@ -134,8 +134,7 @@ class Office:
             return refusal
         if await self._database.user(ident) is None:
             return problems.NOT_FOUND  # and it may be no id at all, which the library would refuse as such
-        if not any(session.sid == sid for session in await self._auth.sessions_of(ident)):
-            return problems.NOT_FOUND
+        # One that has ended already, too: it may not yet be in force everywhere.
         if isinstance(await self._auth.revoke(sid, of=ident, reason="ended by an administrator"), Refused):
             return problems.NOT_FOUND
         await self._trail.note(Event.SESSION_ENDED, visitor, user=ident, sid=sid)

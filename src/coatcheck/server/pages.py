@@ -115,7 +115,7 @@ class Pages:
 
     async def set_up_form(self, request: Request) -> Response:
         """Show the form that makes the first administrator; afterwards, that there is nothing to do."""
-        if await self._site.database.is_set_up():
+        if await self._site.is_set_up():
             return self._paper.refusal(request, problems.SET_UP_ALREADY, back="/")
         return self._set_up_page(request)
 
@@ -142,7 +142,7 @@ class Pages:
         after = safe_next(request.query_params.get("next"))
         if self._site.visitor(request).session is not None:
             return see_other(after)
-        if not await self._site.database.is_set_up():
+        if not await self._site.is_set_up():
             return see_other("/set-up")
         return self._sign_in_page(request, after=after)
 

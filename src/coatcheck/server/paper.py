@@ -216,7 +216,7 @@ class Paper:
                 visitor = await self.site.current(visitor)
             if visitor.session is not None:
                 return await page(request, visitor)
-            if not await self.site.database.is_set_up():
+            if not await self.site.is_set_up():
                 return see_other("/set-up")
             where = filled(back, request) if back is not None else _here(request)
             return see_other("/sign-in" if where == "/" else address("/sign-in", next=safe_next(where)))

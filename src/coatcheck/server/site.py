@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Sequence
 import msgspec
 from starlette.requests import Request
 
-from coatcheck import Coatcheck, CoatcheckError, Policy, Refused, Session
+from coatcheck import Coatcheck, CoatcheckError, Policy, Reason, Refused, Session
 from coatcheck.asgi import device
 from coatcheck.clock import Clock, SystemClock
 from coatcheck.http import cookie
@@ -66,6 +66,7 @@ class Site:
         self.desk = Desk(auth, database, self.passwords, self.accounts)
         self.clients = Clients(auth, database, self.accounts)
         self.office = Office(auth, database, self.accounts, self.desk)
+        self._is_set_up = False
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[None]:
@@ -102,15 +103,22 @@ class Site:
             total += gone
         return total
 
+    async def is_set_up(self) -> bool:
+        """Say whether there is, or ever was, an account. Once there was one, nobody is asked any more."""
+        self._is_set_up = self._is_set_up or await self.database.is_set_up()
+        return self._is_set_up
+
     def visitor(self, request: Request) -> Visitor:
         """Return who sent *request*."""
         session: Session | None = request.scope["coatcheck"]
+        refused = request.scope.get("coatcheck.refused")
         sent = request.headers.getlist("cookie")
         fields = [field.encode("latin-1") for field in sent]
         token = cookie.find_in(fields, self.auth.policy.cookie.name.encode()) if session else None
         known = cookie.find_in(fields, DEVICE_COOKIE.encode())
         return Visitor(
             session=session if session is not None and session.sub is not None else None,
+            was_ended=isinstance(refused, Refused) and refused.reason == Reason.REVOKED,
             token=token.decode("latin-1") if token else None,
             device=device(request.scope),
             known=known.decode("latin-1") if known else None,

@@ -26,13 +26,14 @@ class Visitor(msgspec.Struct, frozen=True, kw_only=True):
     One request's visitor.
 
     Attributes:
-        session: Who they are, if they are signed in. token: what opened it.
+        session: Who they are, if they are signed in. token: what opened it. was_ended: what came was ended by somebody.
 
         device: Address and user agent. known: the device cookie as it came.
     """
 
     session: Session | None = None
     token: str | None = None
+    was_ended: bool = False
     device: Device = Device()
     known: str | None = None
 

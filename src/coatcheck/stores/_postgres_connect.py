@@ -5,7 +5,9 @@ Rules of this module:
 
 1. Never a standby. What it answers may be old.
 2. A connection keeps no state between transactions: each one says itself what it needs (:func:`begin`). So a pooler
-   that hands on connections in between does no harm.
+   that hands on connections in between does no harm. Where none is named, the default isolation of a connection is set
+   besides, for statements that are transactions by themselves (:func:`alone`): a stricter one would do no harm, but
+   would make them fail more often.
 3. Whoever connects looks where the log is now (:class:`coatcheck.stores._postgres_nodes.Whereabouts`), before anything
    else is asked. A server that was promoted or restored may have lost the end of the log.
 """
@@ -24,6 +26,7 @@ from coatcheck.stores._postgres_lanes import Connection
 from coatcheck.stores._postgres_url import Settings
 
 log = logging.getLogger("coatcheck")
+_DEFAULTS = "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE"
 
 
 def begin(wait_s: float) -> str:
@@ -35,12 +38,23 @@ def begin(wait_s: float) -> str:
     Whoever holds a lock and falls silent is put out by the server: nobody stops a fleet by standing still.
     """
     bound, silence = int(wait_s * 1000), int(wait_s * 400)  # so that who waits behind somebody silent still succeeds
+    return (
+        f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT {alone(wait_s)}, "
+        f"set_config('statement_timeout', '{bound}', true), "
+        f"set_config('idle_in_transaction_session_timeout', '{silence}', true)"
+    )
+
+
+def alone(wait_s: float) -> str:
+    """
+    Return what a statement selects that is a transaction by itself: how durable its commit is, how long it may wait.
+
+    The settings count until the transaction ends, and they are looked at when it waits for a lock and when it commits.
+    """
     durable = "CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END"
     return (
-        "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; "
-        f"SELECT set_config('synchronous_commit', {durable}, true), set_config('statement_timeout', '{bound}', true), "
-        f"set_config('lock_timeout', '{bound}', true), "
-        f"set_config('idle_in_transaction_session_timeout', '{silence}', true)"
+        f"set_config('synchronous_commit', {durable}, true) AS durable, "
+        f"set_config('lock_timeout', '{int(wait_s * 1000)}', true) AS bound"
     )
 
 
@@ -51,9 +65,12 @@ class PlainConnection(asyncpg.Connection):  # type: ignore[misc]
     Attributes:
         warned: Whether the server warned. At a commit it does so when it was cancelled while it waited for a standby:
             the commit happened here, and perhaps nowhere else.
+
+        idle_since: When it was last used, by the clock of the event loop.
     """
 
     warned = False
+    idle_since = 0.0
 
     def _process_log_message(self, fields: Any, last_query: Any) -> None:
         if fields.get("V") == "WARNING":
@@ -80,6 +97,8 @@ class Connector:
         try:
             if await connection.fetchval("SELECT pg_is_in_recovery()"):  # a pooler may have said what is not so
                 raise StoreUnavailable("PostgreSQL: the server is a standby; name the primary")
+            if not self._settings.pgbouncer:
+                await connection.execute(_DEFAULTS)
             if self.arrived is not None:
                 await self.arrived(connection)
         except BaseException:

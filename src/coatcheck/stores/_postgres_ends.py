@@ -1,7 +1,12 @@
 """
 What ending single sessions does to the tables of PostgreSQL, many at once. Floor 2; may import: floor 0.
 
-The rules are those of :mod:`coatcheck.stores._postgres_steps`.
+The rules are those of :mod:`coatcheck.stores._postgres_steps`. :class:`EndSteps` is the long way, four round trips in a
+transaction. What is the rule (the session is there, and nobody else is at it) goes a shorter one, in one statement that
+is a transaction by itself (:func:`ending_alone`):
+
+1. Every line has a position of its own. The head moves last, when all locks on sessions are held.
+2. A session that is locked by somebody else, is not there, or is another subject's is left out, and goes the long way.
 """
 
 from __future__ import annotations
@@ -11,6 +16,8 @@ from collections.abc import Sequence
 import msgspec
 
 from coatcheck.records import ENDED, Kind, Reason
+from coatcheck.stores._postgres_connect import alone
+from coatcheck.stores._postgres_lanes import Lane
 from coatcheck.stores._postgres_parts import AGAIN, Parts
 from coatcheck.stores.base import Stamp
 
@@ -23,6 +30,50 @@ class End(msgspec.Struct, frozen=True):
     kind: Kind
     note: str
     stamp: Stamp
+
+
+def ending_alone(schema: str, wait_s: float) -> str:
+    """Return the statement of :func:`end_alone`. It returns the numbers, from 1, and positions of those it ended."""
+    return f"""
+        WITH settings AS MATERIALIZED (SELECT {alone(wait_s)}),
+             asked AS MATERIALIZED (
+                 SELECT lines.* FROM settings, unnest(
+                     $1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[]
+                 ) WITH ORDINALITY AS lines (name, owner, kind, note, until, at, forget_after, number)),
+             held AS (SELECT number, sid FROM {schema}.sessions JOIN asked ON sid = name
+                      WHERE owner IS NULL OR sub = owner ORDER BY id FOR UPDATE OF sessions SKIP LOCKED),
+             gone AS (DELETE FROM {schema}.sessions USING held WHERE sessions.sid = held.sid
+                      RETURNING held.number, digest, sessions.sid, sub),
+             kept AS (INSERT INTO {schema}.ended
+                      SELECT digest, sid, sub, '{Reason.REVOKED.value}', note, until FROM gone JOIN asked USING (number)
+                      {AGAIN}),
+             places AS (SELECT number, row_number() OVER (ORDER BY number) AS place FROM gone),
+             moved AS (UPDATE {schema}.log SET head = head + many.n FROM (SELECT count(*) AS n FROM gone) AS many
+                       WHERE many.n > 0 RETURNING head - many.n AS before),
+             added AS (INSERT INTO {schema}.changes (position, kind, sid, version, at, forget_after)
+                       SELECT before + place, kind, name, {ENDED}, at, forget_after
+                       FROM moved, places JOIN asked USING (number))
+        SELECT number, before + place, pg_notify($8, '') FROM moved, places"""
+
+
+async def end_alone(lane: Lane, schema: str, channel: str, asked: Sequence[End]) -> list[int | None]:
+    """Go the shorter way; return the positions, None for those who have to go the long one."""
+    # Of a session that is named twice the first has it, and the others find that it is gone.
+    firsts = sorted({end.sid: place for place, end in reversed(list(enumerate(asked)))}.values())
+    ends = [asked[place] for place in firsts]
+    rows = await lane.alone(
+        ending_alone(schema, lane.wait_s),
+        [end.sid for end in ends],
+        [end.of for end in ends],
+        [end.kind.value for end in ends],
+        [end.note for end in ends],
+        [end.stamp.forget_token for end in ends],
+        [end.stamp.now for end in ends],
+        [end.stamp.forget_change for end in ends],
+        channel,
+    )
+    found = {firsts[number - 1]: position for number, position, _ in rows}
+    return [found.get(place) for place in range(len(asked))]
 
 
 class EndSteps(Parts):
@@ -52,10 +103,10 @@ class EndSteps(Parts):
         rows = await self._connection.fetch(
             f"""WITH asked AS (SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[])
                                              AS asked (sid, owner, note, until)),
-                     held AS (SELECT id, note, until FROM {self._s}.sessions JOIN asked USING (sid)
+                     held AS (SELECT sid, note, until FROM {self._s}.sessions JOIN asked USING (sid)
                               WHERE owner IS NULL OR sub = owner ORDER BY id FOR UPDATE OF sessions),
-                     gone AS (DELETE FROM {self._s}.sessions USING held WHERE sessions.id = held.id
-                              RETURNING digest, sid, sub, note, until),
+                     gone AS (DELETE FROM {self._s}.sessions USING held WHERE sessions.sid = held.sid
+                              RETURNING digest, sessions.sid, sub, note, until),
                      kept AS (INSERT INTO {self._s}.ended
                               SELECT digest, sid, sub, '{Reason.REVOKED.value}', note, until FROM gone
                               {AGAIN})

@@ -32,9 +32,14 @@ Connection: TypeAlias = Any
 """One of asyncpg's. Rows are of our own making, so their types are known; the driver's cannot know them."""
 
 Connect: TypeAlias = Callable[[], Awaitable[Connection]]
+_NOT_DURABLE = "PostgreSQL: the commit was not as durable as it was asked to be"
 _TRIES = 6
 _LONGEST_NAP_S = 0.02
 _GOODBYE_S = 1.0
+
+IDLE_MOST_S = 240.0
+"""How long a connection may rest and be used again. Some networks forget such connections, and tell nobody."""
+
 _ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 
@@ -73,6 +78,7 @@ class Lane:
         self._idle: list[Connection] = []
         self._busy: set[Connection] = set()
         self._is_closed = False
+        self._now = asyncio.get_running_loop().time
 
     async def read(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         """Run *work*, which only reads; once more when the connection was lost."""
@@ -80,7 +86,7 @@ class Lane:
 
     async def fetch(self, select: str, *values: Any) -> list[Any]:
         """Like :meth:`read`, for one SELECT; by a shorter way where a connection is free."""
-        if self._is_closed or self._free.locked() or not self._idle or self._idle[-1].is_closed():
+        if self._is_closed or self._free.locked() or not self._idle or not self._is_usable(self._idle[-1]):
             return await self.read(lambda connection: connection.fetch(select, *values))
         await self._free.acquire()  # at once, so the connection is still there
         connection = self._idle.pop()
@@ -90,6 +96,7 @@ class Lane:
             rows: list[Any] = await connection.fetch(select, *values, timeout=self.wait_s)
             is_sound = True
         except TimeoutError:
+            self._drop_idle()
             raise StoreUnavailable(f"PostgreSQL: no answer for {self.wait_s:g} s") from None
         except _ERRORS as error:
             if not is_lost(error):
@@ -112,6 +119,17 @@ class Lane:
         once = _Once(again)
         return await self._bounded(once, lambda connection: self._transaction(connection, step, once))
 
+    async def alone(self, statement: str, *values: Any) -> list[Any]:
+        """Run one statement that is a transaction by itself, and that may be done twice; return its rows."""
+
+        async def work(connection: Connection) -> list[Any]:
+            connection.warned = False
+            rows: list[Any] = await connection.fetch(statement, *values)
+            _check_durable(connection)
+            return rows
+
+        return await self._bounded(_Once(again=True), work)
+
     async def _bounded(self, once: _Once, work: Callable[[Connection], Awaitable[T]]) -> T:
         try:
             async with asyncio.timeout(self.wait_s):
@@ -119,6 +137,7 @@ class Lane:
         except TimeoutError:
             what = "no answer" if once.has_connection else f"all {self._size} connections were busy"
             detail = f"{what} for {self.wait_s:g} s"
+            self._drop_idle()  # whatever swallowed this answer may swallow theirs
             raise StoreUnavailable(f"PostgreSQL: {detail}") from None
         except CoatcheckError:
             raise
@@ -160,7 +179,7 @@ class Lane:
             raise NotOpen("the store is closed")
         while self._idle:
             connection = self._idle.pop()
-            if not connection.is_closed():
+            if self._is_usable(connection):
                 return connection
             connection.terminate()
         return await self._connect()
@@ -176,13 +195,18 @@ class Lane:
             raise
         once.is_committing = True
         connection.warned = False
-        if await connection.execute("COMMIT") != "COMMIT" or connection.warned:
-            raise StoreUnavailable("PostgreSQL: the commit was not as durable as it was asked to be")
+        if await connection.execute("COMMIT") != "COMMIT":
+            raise StoreUnavailable(_NOT_DURABLE)
+        _check_durable(connection)
         return result
+
+    def _is_usable(self, connection: Connection) -> bool:
+        return not connection.is_closed() and self._now() - connection.idle_since < IDLE_MOST_S
 
     def _put_back(self, connection: Connection, is_sound: bool) -> None:
         self._busy.discard(connection)
         if is_sound and not self._is_closed and not connection.is_closed():
+            connection.idle_since = self._now()
             self._idle.append(connection)
         else:
             connection.terminate()
@@ -214,3 +238,8 @@ class Lane:
         self._busy.clear()
         self._is_closed = True
         return connections
+
+
+def _check_durable(connection: Connection) -> None:
+    if connection.warned:
+        raise StoreUnavailable(_NOT_DURABLE)

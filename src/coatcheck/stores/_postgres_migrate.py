@@ -11,6 +11,8 @@ from coatcheck.stores._postgres_url import parse
 from coatcheck.stores.base import LEASE_S
 
 WAIT_S = 60.0
+LOOK_S = 5.0
+"""How long to wait where nothing is changed: each command looks first, and somebody is waiting for it."""
 
 
 async def migrate(url: str, *, lease_s: float | None = None, dry_run: bool = False) -> Migration:
@@ -30,7 +32,8 @@ async def migrate(url: str, *, lease_s: float | None = None, dry_run: bool = Fal
     settings = parse(url)
     schema = settings.schema
     whereabouts = Whereabouts(schema, f"coatcheck_{schema}")
-    lane = Lane(Connector(settings).connect, begin=begin(WAIT_S), size=1, wait_s=WAIT_S)
+    wait_s = LOOK_S if dry_run else WAIT_S
+    lane = Lane(Connector(settings).connect, begin=begin(wait_s), size=1, wait_s=wait_s)
 
     async def step(connection: Connection) -> Migration:
         if dry_run:

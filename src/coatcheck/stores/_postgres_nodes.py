@@ -13,12 +13,15 @@ Rules of this module:
 from __future__ import annotations
 
 import logging
+import secrets
 from typing import Any
 
 import asyncpg
 
 from coatcheck.records import Change, Kind, Node, Nodes, Tail
+from coatcheck.stores._postgres_connect import alone
 from coatcheck.stores._postgres_lanes import Connection
+from coatcheck.stores.base import next_era
 
 log = logging.getLogger("coatcheck")
 MOST_CHANGES = 5_000
@@ -45,6 +48,13 @@ class NodeRows:
             f"UPDATE {self._s}.nodes SET beat = $2, applied = $3, epoch = $4 WHERE id = $1", node, beat, applied, epoch
         )
         return bool(status == "UPDATE 1")
+
+    def beat_alone(self, wait_s: float) -> str:
+        """Return the statement of :meth:`beat`, as a transaction by itself that returns a row where there is one."""
+        return (
+            f"UPDATE {self._s}.nodes SET beat = $2, applied = $3, epoch = $4 "
+            f"FROM (SELECT {alone(wait_s)}) AS settings WHERE id = $1 RETURNING durable, bound"
+        )
 
     async def leave(self, connection: Connection, node: str) -> None:
         await connection.execute(f"DELETE FROM {self._s}.nodes WHERE id = $1", node)
@@ -131,9 +141,11 @@ class Whereabouts:
         await connection.execute(f"SELECT 1 FROM {self._s}.meta FOR UPDATE")
         if not await self.is_elsewhere(connection):
             return
+        epoch = await connection.fetchval(f"SELECT epoch FROM {self._s}.meta")
         await connection.execute(
-            f"UPDATE {self._s}.meta SET epoch = epoch + 1, system = coalesce({self.system}, system), "
-            f"timeline = coalesce({self.timeline}, timeline)"
+            f"UPDATE {self._s}.meta SET epoch = $1, system = coalesce({self.system}, system), "
+            f"timeline = coalesce({self.timeline}, timeline)",
+            next_era(epoch, draw=secrets.randbelow(2**18)),
         )
         await connection.execute(f"DELETE FROM {self._s}.keys")
         await connection.execute("SELECT pg_notify($1, '')", self._channel)

@@ -40,6 +40,19 @@ heartbeats, and a revocation waits longer for a node that died. Shorter: a slow 
 
 LEASE_MOST_S = 60.0
 
+ERA_BITS = 20
+"""An epoch above these bits is its *era*. Another era: what was committed may be lost, by a failover or a restore."""
+
+
+def next_era(epoch: int, *, draw: int) -> int:
+    """
+    Return the first epoch of a new era.
+
+    Args:
+        draw: Random, below 2**18. Two stores that part from each other must not both call their next era the same.
+    """
+    return ((epoch >> ERA_BITS) + 1 + draw) << ERA_BITS
+
 
 class Stamp(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """

@@ -31,7 +31,7 @@ from coatcheck.records import Digest, Ended, Family, KeyRow, Kind, Nodes, Reason
 from coatcheck.stores import _postgres_guests as guests
 from coatcheck.stores import _postgres_schema as schemas
 from coatcheck.stores._postgres_connect import Connector, begin, warn_if_careless
-from coatcheck.stores._postgres_ends import End, EndSteps
+from coatcheck.stores._postgres_ends import End, EndSteps, end_alone
 from coatcheck.stores._postgres_group import Group
 from coatcheck.stores._postgres_keys import KeySteps
 from coatcheck.stores._postgres_lanes import Connection, Lane
@@ -113,7 +113,8 @@ class PostgresStore:
         self._heart, self._guests = self._lane(1, beat_s), self._lane(guests.SIZE, beat_s)
         self._barrier, self._patient = self._lane(1), self._lane(1, PATIENT_S)
         self._ending, self._writes = self._lane(ENDING), self._lane(WRITES)
-        self._ends: Group[End, int | None] = Group(self._end_each)
+        self._ends: Group[End, int | None] = Group(self._end_alone)
+        self._missed: Group[End, int | None] = Group(self._end_each)
         self._fault = None
 
     async def _make_ready(self) -> None:
@@ -141,6 +142,7 @@ class PostgresStore:
         if self._lanes:
             self._fault = NotOpen("the store is closed")
             await self._ends.finish()
+            await self._missed.finish()
             await self._close_lanes()
 
     async def _close_lanes(self) -> None:
@@ -158,6 +160,7 @@ class PostgresStore:
                 ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
         self._lanes.clear()
         self._ends.abandon()
+        self._missed.abandon()
         self._fault = Forked("the store was opened before a fork; open it in each worker")
 
     # --- reading ---
@@ -221,7 +224,11 @@ class PostgresStore:
 
     async def beat(self, node: str, *, beat: int, applied: int, epoch: int) -> Tail | None:
         self._check_usable()
-        is_there = await self._heart.write(self._here(self._rows.beat, node, beat, applied, epoch), again=True)
+        if self._settings.pgbouncer:
+            is_there = await self._heart.write(self._here(self._rows.beat, node, beat, applied, epoch), again=True)
+        else:
+            statement = self._rows.beat_alone(self._heart.wait_s)
+            is_there = bool(await self._heart.alone(statement, node, beat, applied, epoch))
         return await self._heart.read(lambda connection: self._tail(connection, applied)) if is_there else None
 
     async def _tail(self, connection: Connection, after: int) -> Tail:
@@ -291,10 +298,16 @@ class PostgresStore:
 
     async def end(self, sid: str, *, of: str | None, kind: Kind, note: str, stamp: Stamp) -> int | None:
         self._check_usable()
-        return await self._ends.ask(End(sid, of, kind, note, stamp))
+        ending = End(sid, of, kind, note, stamp)
+        position = None if self._settings.pgbouncer else await self._ends.ask(ending)
+        return await self._missed.ask(ending) if position is None else position
+
+    # Not refused while the store is closed: what was accepted is finished.
+
+    async def _end_alone(self, asked: Sequence[End]) -> list[int | None]:
+        return await end_alone(self._ending, self._s, self._channel, asked)
 
     async def _end_each(self, asked: Sequence[End]) -> list[int | None]:
-        # Not refused while the store is closed: what was accepted is finished.
         return await self._ending.write(
             lambda connection: _Write(connection, self._s, self._channel).end_each(asked), again=True
         )

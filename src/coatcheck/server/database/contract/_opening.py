@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import secrets
 
-from coatcheck.errors import NotOpen
+from coatcheck.errors import NotOpen, StoreUnusable
 from coatcheck.server.database.base import Bucket, Database, Entry, Event
 from coatcheck.server.database.contract._play import Play, make_user
 
@@ -56,6 +56,43 @@ class Opening(Play):
             finally:
                 for database in databases:
                     await database.close()
+
+        asyncio.run(whole())
+
+    def test_where_there_must_be_something_nothing_is_made(self) -> None:
+        """Whoever expects accounts is told that there are none, however often it asks."""
+        place = secrets.token_hex(6)
+
+        async def whole() -> None:
+            for _ in range(2):
+                try:
+                    await self.make_database(place).open(may_be_new=False)
+                except StoreUnusable:
+                    continue
+                raise AssertionError("there was nothing, and it was opened")
+            for may_be_new in (True, False):
+                database = self.make_database(place)
+                await database.open(may_be_new=may_be_new)
+                await database.close()
+
+        asyncio.run(whole())
+
+    def test_a_migration_tells_what_it_did(self) -> None:
+        """From nothing to the newest version; and then nothing more, whatever is kept."""
+        place = secrets.token_hex(6)
+
+        async def whole() -> None:
+            first = await self.make_database(place).migrate()
+            assert first.before == 0 < first.after
+            database = self.make_database(place)
+            await database.open(may_be_new=False)
+            await database.add_user(make_user("Maria"), "hash")
+            await database.close()
+            second = await self.make_database(place).migrate()
+            assert second.before == second.after == first.after
+            await database.open()
+            assert await database.user_named("Maria") == make_user("Maria")
+            await database.close()
 
         asyncio.run(whole())
 
