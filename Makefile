@@ -60,7 +60,7 @@ test: $(VENV)/.dev $(VENV)/.npm
 	$(BIN)/pytest -q -n $(WORKERS) -m "not long"
 
 test-all: $(VENV)/.dev $(VENV)/.npm
-	$(BIN)/pytest -q -m long
+	$(BIN)/pytest -q -n 2 -m long
 	@bash scripts/every_python
 
 soak: $(VENV)/.dev
