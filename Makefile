@@ -6,6 +6,8 @@
 #   make test-all   on top of make test: every Python, long multi-process runs
 #   make soak       real processes, real faults, and a judge (DURATION_S=… STORE=sqlite|postgres SEED=…)
 #   make bench      the figures in docs/reference/figures.md
+#   make verify     the exhaustive model of revocation, every rule of it taken away in turn: some minutes, a C++ compiler
+#                   (QUICK=1: smaller, seconds)
 #   make pins       write requirements/*.txt anew
 
 PYTHON ?= python3
@@ -18,7 +20,11 @@ DURATION_S ?= 20
 STORE ?= postgres
 SEED ?=
 
-.PHONY: serve example test test-all soak bench pins format clean
+ifeq ($(origin CXX),default)
+CXX := c++
+endif
+
+.PHONY: serve example test test-all soak bench verify pins format clean
 .DEFAULT_GOAL := test
 
 $(BIN)/python:
@@ -67,6 +73,18 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/fleet.py
 	$(BIN)/python benchmarks/server.py
 
+MODEL := verification/build/verify
+
+$(MODEL): verification/verify.cpp $(wildcard verification/*.hpp)
+	@command -v $(firstword $(CXX)) >/dev/null || { echo "The model is checked by a C++17 program, and there is no \
+	$(firstword $(CXX)) here. Install g++ or clang++ (Debian: apt install g++; macOS: xcode-select --install), or name \
+	one: make verify CXX=…" >&2; exit 1; }
+	@mkdir -p $(@D)
+	$(CXX) -std=c++17 -O2 -Wall -Wextra -o $@.$$$$ $< && mv $@.$$$$ $@
+
+verify: $(MODEL)
+	$(MODEL) $(if $(QUICK),--quick) --json verification/build/results.json
+
 pins: | $(BIN)/python
 	$(PIP) uv
 	for name in dev server; do \
@@ -80,4 +98,4 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format --quiet .
 
 clean:
-	rm -rf $(VENV) .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis verification/build

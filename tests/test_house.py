@@ -1,6 +1,7 @@
 """The folder tree is the architecture; these tests keep it true."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,15 @@ def test_only_the_clock_reads_a_clock(room, path):
         return  # those two wait for other processes; nothing they decide depends on the time of day
     source = path.read_text()
     assert [name for name in CLOCKS if name in source] == []
+
+
+def test_every_rule_that_is_named_is_in_the_model():
+    """A name like *commit-before-list* in the code leads to the model's guard, and the proof that it is needed."""
+    model = (SOURCE.parent.parent / "verification" / "guards.hpp").read_text()
+    guards = {name.lower().replace("_", "-") for name in re.findall(r"G\(([A-Z_]+),", model)}
+    named = {
+        name
+        for path in (SOURCE / "fleet").glob("*.py")
+        for name in re.findall(r"\*([a-z]+(?:-[a-z]+)+)\*", (ast.get_docstring(ast.parse(path.read_text())) or ""))
+    }
+    assert len(named) > 10 and named <= guards, named - guards

@@ -252,7 +252,7 @@ def test_an_issuer_that_does_not_answer(cli, monkeypatch):
         (("--issuer", ISSUER), "--audience"),
         (("--audience", "api"), "--issuer"),
         (("--issuer", ISSUER, "--audience", "api", "--jwks", "--store", URL), "--jwks: "),
-        (("--issuer", ISSUER, "--audience", "api", "--store", "postgresql://u:hidden@h/d"), "--store: "),
+        (("--issuer", ISSUER, "--audience", "api", "--store", "postgresql://u:hidden@h/d?nonsense=1"), "--store: "),
     ],
 )
 def test_wrong_options(cli, issued, args, expected):

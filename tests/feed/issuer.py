@@ -17,9 +17,9 @@ from coatcheck.server.site import Site, policy_for
 from coatcheck.stores.postgres import migrate
 from coatcheck.testing.store_contract import make_stamp
 
-TIMEOUT_S = 30
+TIMEOUT_S = 12
 LONG_S = 60.0
-"""A lease so long that whoever waits for its end, and not for an answer, fails by TIMEOUT_S."""
+"""A lease so long that whoever waits for its end, or for a quarter of it, and not for an answer, fails by TIMEOUT_S."""
 
 
 async def soon(work):

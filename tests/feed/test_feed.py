@@ -165,9 +165,12 @@ async def test_data_are_nobodys_business_here(issuer, service):
     await service.join()
     signed_in, _ = await issuer.token()
     polling = asyncio.create_task(service.beat(wait_s=None))
-    await until(lambda: issuer.auth.feed._hints._waiting)
+    hints = issuer.auth.feed._hints
+    await until(lambda: hints._waiting)
+    turn = hints._turn
     receipt = await soon(issuer.auth.update_data(signed_in.session.sid, set={"cart": 1}))
     assert await issuer.awaited(receipt) == 0
+    await until(lambda: hints._turn > turn and (hints._waiting or polling.done()))
     assert not polling.done()
     position = await issuer.end("s")
     news = (await soon(polling)).json()

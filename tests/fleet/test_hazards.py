@@ -1,11 +1,12 @@
 """The hazards of a memory that is trusted, each by name. What holds here is what makes a revocation a barrier."""
 
 import asyncio
+import os
 
 import pytest
 from tests.fleet.fleet import LEASE_S
 
-from coatcheck import BarrierIncomplete, Receipt, Refused, Session, StoreUnavailable
+from coatcheck import BarrierIncomplete, Forked, Receipt, Refused, Session, StoreUnavailable
 from coatcheck.fleet import reader
 from coatcheck.fleet.lease import Lease
 from coatcheck.records import Kind
@@ -318,6 +319,39 @@ async def test_a_node_id_is_never_used_twice(fleet, a):
     assert {row.id for row in (await a.wire.nodes()).rows} == {a.lease.node}
 
 
+async def test_skipped_position(a, b):
+    """Of changes that are made at once, whoever has applied a position has applied every one before it."""
+    signed_in = [await a.sign_in(f"u{n}") for n in range(20)]
+    for one in signed_in:
+        await warm(b, one.token)
+
+    async def revoke(one, node):
+        await node.revoke(one.session.sid)
+        assert b.check_now(one.token) is None
+
+    await soon(asyncio.gather(*(revoke(one, (a, b)[n % 2]) for n, one in enumerate(signed_in))))
+    log = await a.wire.tail(0)
+    assert [change.position for change in log.changes] == list(range(1, log.head + 1))
+
+
+# --- 7: refresh race ---
+
+
+async def test_refresh_race(a, b):
+    """Two nodes that refresh one token at once give the same successor, and nobody is taken for a thief."""
+    signed_in = await a.sign_in("maria")
+    first = await a.issue_refresh(signed_in.session, client_id="cli", audience="orders")
+    gates = [node.wire.hold("rotate_family") for node in (a, b)]
+    both = [asyncio.ensure_future(node.refresh(first.refresh_token, client_id="cli")) for node in (a, b)]
+    for gate in gates:
+        await soon(gate.arrived.wait())
+    for gate in gates:
+        gate.open()
+    one, other = [await soon(task) for task in both]
+    assert one.refresh_token == other.refresh_token != first.refresh_token
+    assert isinstance(await b.check(signed_in.token), Session)
+
+
 # --- 8: deposed primary ---
 
 
@@ -453,6 +487,25 @@ async def test_flood_of_random_cookies(fleet, a, monkeypatch):
     refused = [answer for answer in answers if answer == Refused("unknown")]
     turned_away = [answer for answer in answers if isinstance(answer, StoreUnavailable)]
     assert len(refused) == 200 and len(turned_away) == 800
+
+
+# --- 12: fork ---
+
+
+async def test_fork(a):
+    """A child answers nothing from what its parent knew, and the parent's place is its own."""
+    signed_in = await a.sign_in("maria")
+    await warm(a, signed_in.token)
+    child = os.fork()
+    if child == 0:
+        try:
+            a.check_now(signed_in.token)
+        except Forked:
+            os._exit(7)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    await soon(a.beaten())
+    assert isinstance(a.check_now(signed_in.token), Session)
 
 
 # --- 13: a token minted from a session object kept past its revocation ---

@@ -30,6 +30,7 @@ def soak(folder, *arguments, wait_s):
     command = [sys.executable, "-m", "soak", "--json", "--folder", folder, *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=wait_s)
     assert done.returncode in (0, 1), done.stderr
+    assert done.stdout, done.stderr
     report = json.loads(done.stdout)
     assert (report["findings"][:3], report["shortfalls"]) == ([], []), report["history"]
     assert done.returncode == 0

@@ -8,7 +8,6 @@ import threading
 import pytest
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 from tests.tokens.issuers import Issuer
-from tests.tokens.test_access_token import Raced
 
 from coatcheck import Claims, Coatcheck, Reason, Refused, StoreUnavailable, Verifier
 from coatcheck.fleet import fetching
@@ -297,17 +296,6 @@ async def test_what_a_key_verified_is_forgotten_with_it_however_late(issuer, aut
     fetched.set()
     await check
     assert jwks.verify(token, "orders") == Refused(Reason.UNKNOWN_KEY)
-
-
-async def test_threads_that_remember_at_once_disturb_nobody(issuer, auth, clock):
-    """As with an engine."""
-    jwks = Jwks(issuer.url, clock, size=2)
-    await jwks.fetch()
-    for _ in range(2):
-        jwks.verify(await token_of(auth), "orders")
-    jwks._known = Raced(jwks._known)
-    assert isinstance(jwks.verify(await token_of(auth), "orders"), Claims)
-    assert jwks._known.others == 0
 
 
 @pytest.mark.parametrize("usable", [True, False])

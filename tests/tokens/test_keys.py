@@ -490,7 +490,7 @@ async def test_a_key_of_another_epoch_is_not_added(auth, clock, off):
         await auth._store.drop_key(row.kid, stamp=auth._stamp())
     epoch = (await auth._store.tail(2**62)).epoch
     stamp = auth._stamp()
-    made_of = {"seal": SEAL, "now": clock.now(), "signs_from": clock.now()}
+    made_of = {"seal": SEAL, "seal_id": "s1", "now": clock.now(), "signs_from": clock.now()}
     old, current = (keys.generate("ES256", epoch=epoch + by, **made_of) for by in (off, 0))
     assert await auth._store.add_key(old, newest=None, stamp=stamp) is None
     assert await auth._store.keys() == []

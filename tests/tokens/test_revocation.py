@@ -448,13 +448,6 @@ def test_a_wrong_feed_is_refused_by_name(feed):
     assert caught.value.setting == "feed"
 
 
-@pytest.mark.parametrize("feed", ["https://auth.example.com", "http://127.0.0.1:8000"])
-def test_an_issuers_feed_is_not_there_yet(feed):
-    """And the error says what there is."""
-    with pytest.raises(ConfigError, match=r"feed.*engine.*store URL"):
-        Verifier(ISSUER, audience="orders", feed=feed)
-
-
 def test_a_feed_is_asked_for():
     """There is no default."""
     with pytest.raises(TypeError, match="feed"):

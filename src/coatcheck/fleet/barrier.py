@@ -8,13 +8,16 @@ is dead, and no clock but our own.
 
 Rules of this module:
 
-1. (*commit-before-list*) The nodes are listed after the commit; nobody rides on a list that was read before it.
-2. Our own node is one like any other.
-3. (*bound-on-own-clock*) The wait ends after one lease, counted on this machine's clock from after the commit.
-4. (*drop-by-compare*) A row that stood still for a lease while we looked is dropped, if it still stands there. Nobody
-   is dropped because a wait ran out.
-5. A store that is lost meanwhile is told to the caller: :class:`~coatcheck.errors.BarrierIncomplete`. So is one whose
-   log is in another era than before the write: it may be another store, without the change.
+1. (*commit-before-list*, *share-only-a-later-list*) The nodes are listed after the commit; nobody rides on a list that
+   was read before it.
+2. (*own-node-applies-too*) Our own node is one like any other.
+3. (*wait-on-own-clock*, *clock-after-commit*) The wait ends after one lease, counted on this machine's clock from after
+   the commit.
+4. (*sweep-by-compare*, *sweep-waits-out-the-lease*) A row that stood still for a lease while we looked is dropped, if
+   it still stands there. Nobody is dropped because a wait ran out.
+5. (*lost-store-raises*, *barrier-stays-in-its-epoch*) A store that is lost meanwhile is told to the caller:
+   :class:`~coatcheck.errors.BarrierIncomplete`. So is one whose log is in another era than before the write: it may be
+   another store, without the change.
 6. (*new-epoch-waits-out-the-lease*) In an era that began by a failover, rows of nodes may be missing that still hold a
    lease of before. Until one lease after we first saw the era, nobody's answer shortens the wait.
 """

@@ -12,7 +12,7 @@ Rules of this module:
 3. What an answer says of keys is read after its part of the log, and goes along with it: who has applied the answer has
    applied both.
 4. A row belongs to one *owner*, whose name stands in its id. Nobody reaches another's.
-5. (*told-means-drop*) A node that lost its place is told. Its row stays: until the node has heard it, it may be
+5. (*missing-row-is-told*) A node that lost its place is told. Its row stays: until the node has heard it, it may be
    answering from memory, and a barrier must wait for it. Rows go when their node leaves, or when they have stood still
    for a lease.
 6. An owner has :data:`MOST_NODES` nodes at most: counted after the row was written, so that of two who come at once not

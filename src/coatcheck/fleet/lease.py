@@ -7,15 +7,16 @@ waits until every node has applied the change, or until its lease has run out. E
 
 Rules of this module:
 
-1. (*join-before-read*) First the row of the node is written, then the log is read, then the first lease is held.
-   Nothing read before the join is kept, and no fill begun before it.
+1. (*row-before-join-read*, *join-keeps-nothing*) First the row of the node is written, then the log is read, then the
+   first lease is held. Nothing read before the join is kept, and no fill begun before it.
 2. (*renew-before-read*) A heartbeat writes the row, durably, and only then reads the log: the store's
    :meth:`~coatcheck.stores.base.Store.beat`.
 3. (*clock-before-sending*) The clock is read before a heartbeat is sent, and the lease counts from there.
-4. (*apply-before-deadline*, *whole-answer*) The deadline moves only when everything up to the head named in the
-   answer's first page is applied.
+4. (*apply-before-deadline*, *last-page-before-deadline*) The deadline moves only when everything up to the head named
+   in the answer's first page is applied.
 5. (*apply-before-acknowledge*) A heartbeat says what is applied, keys included, and nothing more.
-6. (*told-means-drop*) No row, a log trimmed past us, another epoch: forget everything, and join under a new random id.
+6. (*missing-row-is-told*, *trim-is-told*, *told-ends-lease*) No row, a log trimmed past us, another epoch: forget
+   everything, and join under a new random id.
 7. One heartbeat is under way at a time; an answer that comes too late is thrown away.
 8. A push only wakes us early: we read the log, and a heartbeat follows at once if it says something new. One that would
    not is left for when it is due.

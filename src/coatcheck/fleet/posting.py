@@ -138,11 +138,12 @@ class _Line(threading.Thread):
         if self._is_over:
             raise ConnectionAbortedError  # while there was nothing yet to hang up
         connection.request(method, path, body, self._headers)
-        answer = connection.getresponse()
-        raw = answer.read(LONGEST + 1)
-        if len(raw) > LONGEST:
-            raise http.client.HTTPException("too long")
-        return answer.status, raw
+        # Closed here: where the other side ends the connection along with its answer, only the answer holds the socket.
+        with contextlib.closing(connection.getresponse()) as answer:
+            raw = answer.read(LONGEST)
+            if answer.read(1):
+                raise http.client.HTTPException("too long")
+            return answer.status, raw
 
 
 def _connection_to(base: SplitResult) -> http.client.HTTPConnection:

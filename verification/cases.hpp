@@ -1,0 +1,231 @@
+// Which runs there are: each model with all its guards, and with each guard taken away.
+//
+// A new model gets its own file with a class as explore.hpp describes it, its guards in guards.hpp, and its cases here.
+
+#pragma once
+
+#include <cctype>
+#include <sstream>
+
+#include "embedded.hpp"
+#include "explore.hpp"
+#include "guards.hpp"
+#include "lease.hpp"
+#include "mint.hpp"
+#include "subject.hpp"
+
+struct Case {
+  std::string name, model, scope;
+  std::vector<Guard> without;
+  Outcome::Kind expected;
+  std::function<Outcome(const Limits&)> run;
+};
+
+inline Guards set_of(const std::vector<Guard>& without) {
+  Guards set;
+  for (Guard guard : without) set.add(guard);
+  return set;
+}
+
+// "2 nodes, late, sweeps": a scope in words.
+inline Lease::Scope read_scope(const std::string& words) {
+  Lease::Scope scope;
+  std::istringstream in(words);
+  std::string part;
+  while (std::getline(in, part, ',')) {
+    const std::string word =
+        part.substr(part.find_first_not_of(' ') == std::string::npos ? 0 : part.find_first_not_of(' '));
+    if (word == "1 node") scope.nodes = 1;
+    else if (word == "2 nodes") scope.nodes = 2;
+    else if (word == "1 revoker") scope.revokers = 1;
+    else if (word == "2 revokers") scope.revokers = 2;
+    else if (word == "2 revokers of S0") scope.revokers = 2, scope.same_session = true;
+    else if (word == "1 other change") scope.others = 1;
+    else if (word == "2 other changes") scope.others = 2;
+    else if (word == "lease 1") scope.lease = 1;
+    else if (word == "lease 3") scope.lease = 3;
+    else if (word == "margin 1") scope.margin = 1;
+    else if (word == "verifiers") scope.sessions = false, scope.jwts = true;
+    else if (word == "rides") scope.rides = true;
+    else if (word == "jwts") scope.jwts = true;
+    else if (word == "late") scope.late = true;
+    else if (word == "crashes") scope.crashes = true;
+    else if (word == "sweeps") scope.sweeps = true;
+    else if (word == "trims") scope.trims = true;
+    else if (word == "pages") scope.pages = true;
+    else if (word == "drift") scope.drift = true;
+    else if (word == "new epoch") scope.new_epoch = true;
+    else if (word == "two slots") scope.two_slots = true;
+    else throw std::invalid_argument("no scope knows the word \"" + word + "\"");
+  }
+  return scope;
+}
+
+inline Case lease_case(std::string name, std::string scope, std::vector<Guard> without, Outcome::Kind expected) {
+  const Lease model(read_scope(scope), set_of(without));
+  return {std::move(name),    "lease",  std::move(scope),
+          std::move(without), expected, [model](const Limits& limits) { return explore(model, limits); }};
+}
+
+template <class Model>
+Case small_case(std::string name, std::string model_name, std::string scope, const Model& model,
+                std::vector<Guard> without) {
+  return {std::move(name),
+          std::move(model_name),
+          std::move(scope),
+          without,
+          without.empty() ? Outcome::HOLDS : Outcome::BREAKS,
+          [model](const Limits& limits) { return explore(model, limits); }};
+}
+
+inline std::string without_name(const std::vector<Guard>& without) {
+  std::string name = "without";
+  for (Guard guard : without) name += (name == "without" ? " " : " and ") + text_of(guard).name;
+  return name;
+}
+
+inline std::vector<Case> all_cases(bool quick) {
+  std::vector<Case> cases;
+  const auto holds = [&](const char* name, const char* scope) {
+    cases.push_back(lease_case(name, scope, {}, Outcome::HOLDS));
+  };
+  const auto breaks = [&](const char* scope, std::vector<Guard> without) {
+    cases.push_back(lease_case(without_name(without), scope, without, Outcome::BREAKS));
+  };
+  // Another guard makes up for it.
+  const auto still_holds = [&](const char* scope, std::vector<Guard> without) {
+    cases.push_back(lease_case(without_name(without), scope, without, Outcome::HOLDS));
+  };
+  const auto mint = [&](std::vector<Guard> without) {
+    cases.push_back(small_case(without.empty() ? "minting and forgetting" : without_name(without), "mint", "1 JWT",
+                               Mint(set_of(without)), without));
+  };
+  const auto subject = [&](std::vector<Guard> without) {
+    cases.push_back(small_case(without.empty() ? "revoke_user and sign-in" : without_name(without), "subject",
+                               "1 sign-in, 1 JWT", Subject(set_of(without)), without));
+  };
+  const auto embedded = [&](bool own, std::vector<Guard> without) {
+    const char* scope = own ? "2 threads, own write" : "2 threads, another process writes";
+    cases.push_back(
+        small_case(without.empty() ? std::string("embedded, ") + scope : without_name(without) + " (embedded)",
+                   "embedded", scope, Embedded(own, set_of(without)), without));
+  };
+
+  // With all guards. Each scope is gone through completely; together they are chosen so that whatever the protocol
+  // speaks of takes part in some, and what may disturb each other takes part together.
+  holds("one node", "1 other change, rides, jwts, sweeps, trims");
+  holds("late requests", "rides, late, sweeps, trims");
+  holds("two nodes", "2 nodes, lease 1, rides, sweeps, trims");
+  holds("two revokers", "2 revokers, rides, sweeps");
+  holds("two revokers of one session", "2 revokers of S0, rides");
+  holds("verifiers", "verifiers, late, crashes, sweeps, trims");
+  holds("pages", "2 other changes, pages, trims");
+  holds("drift", "lease 3, margin 1, drift");
+  holds("new epoch", "new epoch, rides, jwts, sweeps");
+  holds("two slots", "2 revokers of S0, two slots");
+  if (!quick) {
+    holds("more: one node", "lease 3, rides, jwts, late, crashes, sweeps, trims");
+    holds("more: two nodes", "2 nodes, rides, jwts, crashes, sweeps, trims");
+    holds("more: late requests of two nodes", "2 nodes, lease 1, rides, late, sweeps");
+    holds("more: two revokers", "2 revokers, rides, jwts, late, crashes, sweeps, trims");
+    holds("more: two revokers, two nodes", "2 nodes, 2 revokers, rides");
+    holds("more: two revokers of one session", "2 revokers of S0, rides, jwts, late, sweeps, trims");
+    holds("more: verifiers", "2 nodes, lease 1, verifiers, late, crashes, sweeps, trims");
+    holds("more: pages", "2 other changes, pages, jwts, late, sweeps, trims");
+    holds("more: drift", "lease 3, margin 1, drift, rides, jwts, late, sweeps");
+    holds("more: drift of two nodes", "2 nodes, margin 1, drift");
+    holds("more: new epoch", "2 revokers, new epoch, rides, jwts, sweeps");
+    holds("more: new epoch of two nodes", "2 nodes, new epoch, rides, jwts");
+    holds("more: two slots", "2 revokers of S0, two slots, rides, late, sweeps");
+  }
+
+  breaks("2 revokers", {POSITIONS_IN_COMMIT_ORDER});
+  breaks("two slots", {ROW_BEFORE_LOG});
+  breaks("2 revokers of S0", {REVOKE_AGAIN_WAITS});
+  breaks("1 node", {WRITES_CHANGE_WHAT_EXISTS});
+  mint({});
+  mint({FORGET_AFTER_COVERS_LEASE});
+  mint({FORGET_AFTER_COVERS_CLOCKS});
+  mint({FORGET_AFTER_COVERS_LIFETIMES});
+  mint({MINT_FROM_MEMORY});
+  mint({CLOCK_BEFORE_MINT_TEST});
+  subject({});
+  subject({NO_IAT_COMPARISON});
+  subject({SIGN_IN_COMPARES_GENERATION});
+  subject({GENERATION_BEFORE_PASSWORD});
+
+  breaks("late, sweeps", {RENEW_BEFORE_READ});
+  breaks("late, sweeps", {COUNTER_NEVER_REPEATS});
+  breaks("late", {JOIN_ACKNOWLEDGES_NOTHING});
+  breaks("1 node", {STORE_NEVER_ACKNOWLEDGES});
+  breaks("1 node", {APPLY_BEFORE_ACKNOWLEDGE});
+  breaks("2 revokers", {OWN_NODE_APPLIES_TOO});
+  breaks("1 node", {CLOCK_COUNTS_SUSPEND});
+  breaks("1 node", {CLOCK_BEFORE_SENDING});
+  breaks("1 node", {APPLY_BEFORE_DEADLINE});
+  breaks("lease 3, margin 1, drift", {MARGIN_COVERS_DRIFT});
+  breaks("1 other change, pages", {LAST_PAGE_BEFORE_DEADLINE});
+  breaks("1 other change, pages", {APPLIED_IS_WHAT_ARRIVED});
+  breaks("trims", {TRIM_IS_TOLD});
+  breaks("2 other changes, pages", {PAGES_COUNT_FROM_THE_FIRST});
+  breaks("1 other change, pages, trims", {PAGES_ARE_TOLD_TOO});
+  breaks("sweeps", {MISSING_ROW_IS_TOLD});
+  breaks("trims", {DROP_FORGETS_SESSIONS});
+  breaks("trims", {DROP_MARKS_FILLS});
+  breaks("verifiers, sweeps", {NEGATIVE_KNOWLEDGE_IS_KEPT});
+  breaks("2 nodes", {ONE_ID_ONE_PROCESS});
+  breaks("1 node", {ONE_LEASE_LENGTH});
+
+  breaks("verifiers", {ROW_BEFORE_JOIN_READ});
+  breaks("verifiers", {JOIN_READS_THE_LOG});
+  breaks("crashes", {LEAVE_AFTER_LAST_ANSWER});
+
+  breaks("1 node", {LEASE_BEFORE_ANSWER});
+  breaks("1 node", {DEADLINE_BEFORE_MEMORY});
+  breaks("rides", {RIDE_UNDER_LIVE_LEASE});
+  breaks("rides", {RIDE_ONLY_UNMARKED});
+  breaks("1 node", {READ_FROM_PRIMARY});
+  breaks("1 node", {CHANGES_MARK_FILLS});
+  breaks("1 node", {MARK_AND_INSERT_AT_ONCE});
+  breaks("1 node", {OWN_WRITES_ARE_FILLS});
+
+  breaks("1 node", {COMMIT_BEFORE_LIST});
+  breaks("1 node", {CLOCK_AFTER_COMMIT});
+  breaks("1 node", {WAIT_ON_OWN_CLOCK});
+  breaks("1 node", {WAIT_OUT_THE_LEASE});
+  breaks("1 node", {UPDATES_WAIT_TOO});
+  breaks("1 node", {LOST_STORE_RAISES});
+  breaks("new epoch", {BARRIER_STAYS_IN_ITS_EPOCH});
+  breaks("2 revokers", {SHARE_ONLY_A_LATER_LIST});
+  breaks("2 revokers", {SHARE_TO_OWN_POSITION});
+  breaks("2 revokers", {SHARE_ON_THE_LATEST_CLOCK});
+  breaks("sweeps", {SWEEP_BY_COUNTER});
+  breaks("sweeps", {SWEEP_WAITS_OUT_THE_LEASE});
+  breaks("sweeps", {SWEEP_BY_COMPARE});
+  breaks("2 revokers, sweeps", {SWEEP_ONLY_THE_SILENT});
+  breaks("new epoch", {HEARTBEAT_NAMES_ITS_EPOCH});
+  breaks("new epoch", {NEW_EPOCH_WAITS_OUT_THE_LEASE});
+  breaks("new epoch, jwts", {KEYS_BELONG_TO_AN_EPOCH});
+
+  // Nets under nets: each of these may be taken away alone.
+  const char* two_nets = quick ? "jwts, late, sweeps, trims" : "rides, jwts, late, crashes, sweeps, trims";
+  still_holds(two_nets, {FILL_UNDER_LIVE_LEASE});
+  still_holds(two_nets, {JOIN_KEEPS_NOTHING});
+  breaks("1 node", {FILL_UNDER_LIVE_LEASE, JOIN_KEEPS_NOTHING});
+  still_holds(two_nets, {BEAT_CREATES_NO_ROW});
+  breaks("sweeps", {RENEW_BEFORE_READ, BEAT_CREATES_NO_ROW});
+  still_holds(two_nets, {TOLD_ENDS_LEASE});
+  breaks("1 other change, trims", {TOLD_ENDS_LEASE, JOIN_KEEPS_NOTHING});
+
+  embedded(false, {});
+  embedded(true, {});
+  embedded(false, {COMMIT_BEFORE_PULSE});
+  embedded(false, {PULSE_BEFORE_RETURN});
+  embedded(false, {PULSE_BEFORE_MEMORY});
+  embedded(false, {LOG_BEFORE_NOTING});
+  embedded(false, {NOTE_THE_EARLIER_PULSE});
+  embedded(true, {OWN_WRITES_DROP_MEMORY});
+  embedded(false, {CHANGES_MARK_FILLS});
+  embedded(false, {MARK_AND_INSERT_AT_ONCE});
+  return cases;
+}
