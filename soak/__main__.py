@@ -8,6 +8,7 @@ import secrets
 import shutil
 import signal
 import sys
+import traceback
 from pathlib import Path
 
 import msgspec
@@ -17,11 +18,12 @@ from soak.driver import Options, Run, make_folder
 from soak.history import load
 from soak.report import Report
 
-_GOOD, _FOUND, _INTERRUPTED = 0, 1, 130
+_GOOD, _FOUND, _FAILED, _INTERRUPTED = 0, 1, 3, 130
 _ABOUT = """\
 Real processes on one store, real faults, and a judge that reads what every one of them did and when.
 
-Ends with 0 when nothing was found; with 1 when there was a fault, or too little happened to tell; with 130 on Ctrl-C.
+Ends with 0 when nothing was found; with 1 when there was a fault, or too little happened to tell; with 3 when the run
+itself failed; with 130 on Ctrl-C.
 The same seed injects the same faults at the same times."""
 
 
@@ -93,8 +95,9 @@ def main() -> int:
         print(f"interrupted; the history so far is in {folder}" if keep else "interrupted", file=sys.stderr)
         return _INTERRUPTED
     except Exception:
+        traceback.print_exc()
         print(f"the run itself failed; its logs are in {folder}", file=sys.stderr)
-        raise
+        return _FAILED
     finally:
         if not keep:
             shutil.rmtree(folder, ignore_errors=True)

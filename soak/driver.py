@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import os
 import secrets
+import shutil
 import signal
 import sys
 import tempfile
@@ -72,8 +73,11 @@ class Run:
         self.history = folder / "history"
         self.history.mkdir()
         self.recorder = Recorder(self.history, "driver")
-        self.disk = SmallDisk(folder / "store", megabytes=int(300 + options.duration_s))
-        self.clocks = Clocks(folder)
+        # Beside the history's folder, not in it: whoever runs the store must be able to come here.
+        self.base = Path(tempfile.mkdtemp(prefix="coatcheck-soak-store-"))
+        self.base.chmod(0o711)
+        self.disk = SmallDisk(self.base / "disk", megabytes=int(300 + options.duration_s))
+        self.clocks = Clocks(self.base)
         self.place: Place = SQLitePlace(self.disk)
         if options.store == "postgres":
             self.place = PostgresPlace(self.disk, self.clocks)
@@ -212,6 +216,7 @@ class Run:
             await asyncio.to_thread(self.place.stop)
         finally:
             self.disk.close()
+            shutil.rmtree(self.base, ignore_errors=True)
 
     async def go(self, show: Callable[[str], None]) -> None:
         """Let the workers work, and do the faults."""
@@ -296,7 +301,5 @@ class Run:
 
 
 def make_folder(options: Options) -> Path:
-    """Return a new folder for the run; whoever runs the store may pass through it."""
-    folder = Path(tempfile.mkdtemp(prefix="coatcheck-soak-", dir=options.folder or None))
-    folder.chmod(0o711)
-    return folder
+    """Return a new folder for the history and the logs of the run."""
+    return Path(tempfile.mkdtemp(prefix="coatcheck-soak-", dir=options.folder or None))

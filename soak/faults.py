@@ -27,7 +27,7 @@ KINDS: dict[str, tuple[float, float, float, str]] = {
     "deaf": (0.3, 1.2, 0.7, "requests arrive, answers do not"),
     "mute": (0.3, 1.2, 0.7, "requests do not arrive, answers do"),
     "hold": (0.2, 1.2, 0.7, "requests and answers are held back, then all delivered"),
-    "slow": (1.0, 3.0, 0.0, "requests and answers take longer, one more than the other"),
+    "slow": (1.0, 3.0, 0.0, "requests and answers take longer, on one connection more than on the other"),
     "late": (2.0, 4.0, 1.0, "now and then an answer is held back, and after it nothing more gets through"),
     "flood": (1.0, 2.0, 0.0, "made-up session tokens, as fast as they can be made up"),
     "clock": (1.0, 3.0, 0.0, "the wall clock of a process is set, and set back"),

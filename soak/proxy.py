@@ -21,6 +21,7 @@ import msgspec
 
 Passing = Literal["pass", "swallow", "hold"]
 _PART = 1 << 16
+_PACES = (0.0, 0.0, 1.0, 3.0)
 _LATE = 0.15  # of the answers
 _AFTER_S = 0.3
 
@@ -41,8 +42,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         open: False: connections are broken, and new ones refused.
 
-        requests, answers: What becomes of them. delay_s: before each part of either, in the mean; one connection's
-            parts keep their order, and overtake those of another.
+        requests, answers: What becomes of them. delay_s: before each part of either, in the mean. Some connections are
+            slower than others and some are not slow at all; so the parts of one are overtaken by those of another.
 
         late_s: Above 0: on each connection, sooner or later, an answer is held back for so long and then delivered; of
             what is sent from then on nothing arrives, and a little later the connection breaks.
@@ -63,13 +64,14 @@ class _Connection:
         self.torn = False
         self._aborted = False
         self._is_fading = self._is_over = False
+        self._pace = line.chance.choice(_PACES)
 
     async def pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: str) -> None:
         """Carry bytes one way until either end closes."""
         with contextlib.suppress(OSError):
             while part := await reader.read(_PART):
                 if self._line.state.delay_s:
-                    await asyncio.sleep(self._line.chance.uniform(0, 2 * self._line.state.delay_s))
+                    await asyncio.sleep(self._pace * self._line.chance.uniform(0, 2 * self._line.state.delay_s))
                 await self._line.may_pass(way)
                 if way == "answers" and self._line.state.late_s and not self._is_fading:
                     await self._maybe_late(self._line.state.late_s)
