@@ -252,7 +252,7 @@ async def test_names_of_owners_hold_no_colon(issuer):
 
 async def test_the_seventeenth_node_is_refused(make_issuer, make_service):
     """In any process of the issuer, as long as the sixteen are alive; another client has sixteen of its own."""
-    a = await make_issuer(lease_s=0.2)
+    a = await make_issuer(lease_s=1.0)
     b = await make_issuer(issuer=a.issuer)
     here = await make_service(a)
     there = await make_service(b, secret=here.secret)

@@ -15,7 +15,7 @@ from coatcheck.testing import ManualClock
 
 ISSUER = "https://auth.example.com"
 SECRET = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldCE"
-LEASE_S = 0.5
+LEASE_S = 1.5
 
 
 class SharedMemory(MemoryStore):

@@ -145,7 +145,7 @@ async def test_pause(fleet, a):
     b.wire.cut |= {"beat", "tail", "join"}
     receipt = await soon(a.revoke(signed_in.session.sid))
     assert receipt.waited_s >= LEASE_S
-    clock.pause(1)
+    clock.pause(2)
     assert b.check_now(signed_in.token) is None
     assert b.verify(jwt, audience="orders") == Refused("unsure")
     assert b.access_token(signed_in.session, audience="orders") == Refused("unsure")
@@ -165,7 +165,7 @@ async def test_a_lapse_empties_nothing(fleet, a):
     await warm(b, kept.token)
     await warm(b, ended.token)
     b.wire.cut |= {"beat", "tail"}
-    clock.pause(1)
+    clock.pause(2)
     assert b.check_now(kept.token) is None
     await a.wire.end(ended.session.sid, of=None, kind=Kind.REVOKED, note="", stamp=a._stamp())
     b.wire.cut.clear()
@@ -181,7 +181,7 @@ async def test_the_lease_counts_from_before_the_heartbeat_was_sent(fleet):
     gate = b.wire.hold_answer("beat")
     b.lease.wake()
     await soon(gate.arrived.wait())
-    clock.pause(1)
+    clock.pause(2)
     b.wire.cut.add("beat")
     gate.open()
     await soon(b.beaten())
@@ -258,7 +258,7 @@ async def test_trimmed_log(fleet, a):
     await warm(b, second.token)
     tokens = [b.access_token(one.session, audience="orders") for one in (first, second)]
     b.wire.cut |= {"beat", "tail"}
-    clock.pause(1)
+    clock.pause(2)
     await soon(a.revoke(first.session.sid))
     await a.wire.sweep(now=2**40, limit=100)
     await soon(a.revoke(second.session.sid))
@@ -361,7 +361,7 @@ async def test_deposed_primary(fleet, a):
     b = await fleet.node(clock=clock)
     signed_in = await a.sign_in("maria")
     b.wire.cut |= {"beat", "tail", "join"}
-    clock.pause(1)
+    clock.pause(2)
     with pytest.raises(StoreUnavailable):
         await soon(b.check(signed_in.token))
 
