@@ -27,6 +27,10 @@ log = logging.getLogger("coatcheck")
 MOST_CHANGES = 5_000
 
 
+# The counter never goes back: a heartbeat or a join that arrives late would make a living row look as it did long ago.
+_SAID = "beat = greatest(beat, $2), applied = $3, epoch = $4"
+
+
 class NodeRows:
     """The nodes of one store."""
 
@@ -37,7 +41,7 @@ class NodeRows:
         lease_s = await connection.fetchval(f"SELECT lease_s FROM {self._s}.meta FOR SHARE")
         await connection.execute(
             f"INSERT INTO {self._s}.nodes VALUES ($1, $2, 0, 0, 0) "
-            "ON CONFLICT (id) DO UPDATE SET label = excluded.label, beat = 0, applied = 0, epoch = 0",
+            "ON CONFLICT (id) DO UPDATE SET label = excluded.label, applied = 0, epoch = 0",
             node,
             label.replace("\0", "\ufffd"),
         )
@@ -45,14 +49,14 @@ class NodeRows:
 
     async def beat(self, connection: Connection, node: str, beat: int, applied: int, epoch: int) -> bool:
         status = await connection.execute(
-            f"UPDATE {self._s}.nodes SET beat = $2, applied = $3, epoch = $4 WHERE id = $1", node, beat, applied, epoch
+            f"UPDATE {self._s}.nodes SET {_SAID} WHERE id = $1", node, beat, applied, epoch
         )
         return bool(status == "UPDATE 1")
 
     def beat_alone(self, wait_s: float) -> str:
         """Return the statement of :meth:`beat`, as a transaction by itself that returns a row where there is one."""
         return (
-            f"UPDATE {self._s}.nodes SET beat = $2, applied = $3, epoch = $4 "
+            f"UPDATE {self._s}.nodes SET {_SAID} "
             f"FROM (SELECT {alone(wait_s)}) AS settings WHERE id = $1 RETURNING durable, bound"
         )
 

@@ -206,11 +206,16 @@ class Steps:
     # --- nodes ---
 
     def join(self, node: str, label: str) -> float:
-        self._do("INSERT OR REPLACE INTO nodes VALUES (?, ?, 0, 0, 0)", (node, label))
+        # The counter never goes back: what arrives late would make a living row look as it did long ago.
+        self._do(
+            """INSERT INTO nodes VALUES (?, ?, 0, 0, 0)
+               ON CONFLICT (id) DO UPDATE SET label = excluded.label, applied = 0, epoch = 0""",
+            (node, label),
+        )
         return float(self._do("SELECT lease_s FROM meta").get)
 
     def beat(self, node: str, beat: int, applied: int, epoch: int) -> bool:
-        update = "UPDATE nodes SET beat = ?, applied = ?, epoch = ? WHERE id = ? RETURNING 1"
+        update = "UPDATE nodes SET beat = max(beat, ?), applied = ?, epoch = ? WHERE id = ? RETURNING 1"
         return self._do(update, (beat, applied, epoch, node)).get is not None
 
     def leave(self, node: str) -> None:

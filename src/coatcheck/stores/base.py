@@ -287,7 +287,8 @@ class Store(Protocol):
 
     async def join(self, node: str, *, label: str) -> float:
         """
-        Write the row of a node that knows nothing yet: beat 0, applied 0, epoch 0. As durable as any write here.
+        Write the row of a node that knows nothing yet: beat 0, applied 0, epoch 0. As durable as any write here. A row
+        that is there keeps its counter.
 
         Args:
             node: Random, new at every join. label: for people: the host and the process.
@@ -304,7 +305,8 @@ class Store(Protocol):
         between the two would be missing from an answer that prolongs the lease.
 
         Args:
-            beat: A counter, higher each time. applied, epoch: what the node has in memory now.
+            beat: A counter, higher each time; a row never goes back to a lower one. applied, epoch: what the node has
+                in memory now.
 
         Returns:
             None when there is no such row: the node was taken for dead, and must forget everything and join anew.

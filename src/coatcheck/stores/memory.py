@@ -286,14 +286,16 @@ class MemoryStore:
     # --- nodes ---
 
     async def join(self, node: str, *, label: str) -> float:
-        self._nodes[node] = Node(id=node, label=label, beat=0, applied=0, epoch=0)
+        row = self._nodes.get(node)
+        # The counter never goes back: what arrives late would make a living row look as it did long ago.
+        self._nodes[node] = Node(id=node, label=label, beat=row.beat if row else 0, applied=0, epoch=0)
         return LEASE_S
 
     async def beat(self, node: str, *, beat: int, applied: int, epoch: int) -> Tail | None:
         row = self._nodes.get(node)
         if row is None:
             return None
-        self._nodes[node] = replace(row, beat=beat, applied=applied, epoch=epoch)
+        self._nodes[node] = replace(row, beat=max(beat, row.beat), applied=applied, epoch=epoch)
         return self.tail_now(applied)
 
     async def leave(self, node: str) -> None:

@@ -34,7 +34,22 @@ class NodeRows(Playing):
             await store.end("x", of=None, kind=Kind.REVOKED, note="", stamp=make_stamp())
             await store.beat("n1", beat=1, applied=1, epoch=1)
             await store.join("n1", label="")
-            assert [(row.beat, row.applied, row.epoch) for row in (await store.nodes()).rows] == [(0, 0, 0)]
+            assert [(row.beat, row.applied, row.epoch) for row in (await store.nodes()).rows] == [(1, 0, 0)]
+
+        self.play(story)
+
+    def test_a_counter_never_goes_back(self) -> None:
+        """A beat or a join that arrives late does not make a living row look as it did before: it would be dropped."""
+
+        async def story(store: Store) -> None:
+            await store.join("n1", label="")
+            await store.beat("n1", beat=1, applied=0, epoch=1)
+            await store.beat("n1", beat=5, applied=0, epoch=1)
+            assert await store.beat("n1", beat=1, applied=0, epoch=1) is not None
+            assert not await store.drop_node("n1", beat=1)
+            await store.join("n1", label="")
+            assert not await store.drop_node("n1", beat=0)
+            assert [row.beat for row in (await store.nodes()).rows] == [5]
 
         self.play(story)
 
