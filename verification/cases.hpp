@@ -126,9 +126,11 @@ inline std::vector<Case> all_cases(bool quick) {
   if (!quick) {
     holds("more: one node", "lease 3, rides, jwts, late, crashes, sweeps, trims");
     holds("more: two nodes", "2 nodes, rides, jwts, crashes, sweeps, trims");
+    holds("more: two nodes, trimmed", "2 nodes, 1 other change, rides, sweeps, trims");
     holds("more: late requests of two nodes", "2 nodes, lease 1, rides, late, sweeps");
     holds("more: two revokers", "2 revokers, rides, jwts, late, crashes, sweeps, trims");
     holds("more: two revokers, two nodes", "2 nodes, 2 revokers, rides");
+    holds("more: two revokers, two nodes, swept", "2 nodes, 2 revokers, lease 1, rides, sweeps, trims");
     holds("more: two revokers of one session", "2 revokers of S0, rides, jwts, late, sweeps, trims");
     holds("more: verifiers", "2 nodes, lease 1, verifiers, late, crashes, sweeps, trims");
     holds("more: pages", "2 other changes, pages, jwts, late, sweeps, trims");

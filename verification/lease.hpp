@@ -58,7 +58,7 @@ class Lease : public LeaseHeartbeat {
     for (const Node& n : s.node) {
       live |= n.lease > 0;
       refuses |= n.lease && n.knows;
-      warm |= n.lease && (scope_.sessions ? n.has_s0 : accepts_jwt(n));
+      warm |= n.lease && (scope_.sessions ? n.has_s0 : accepts_jwt(s, n));
       silent |= n.member == MEMBER && !n.lease;
     }
     const bool returned = has_returned(s);

@@ -228,6 +228,7 @@ class LeaseBarrier : public LeaseState {
       go(t, "the log is trimmed up to its head, %d", t.store.trimmed);
     }
     if (scope_.new_epoch && s.store.epoch == 0) {
+      begin_new_epoch(s, RESTARTED, "the store restarts without its node rows: a new epoch begins", go);
       begin_new_epoch(s, EMPTIED, "the store is emptied: a new epoch begins", go);
       begin_new_epoch(s, RESTORED,
                       "the store is restored, node rows and all, from before the log began: a new epoch begins", go);
@@ -256,18 +257,17 @@ class LeaseBarrier : public LeaseState {
     }
   }
 
-  // No session outlives it (a restore ends them all, too).
+  // A restore ends all sessions, too. Only a restart keeps them, the log and the keys; the node rows it may have lost.
   template <class Go>
   void begin_new_epoch(const State& s, NewEpoch kind, const char* what, Go& go) const {
     State t = s;
     t.store.epoch = 1;
-    t.store.alive = 0;
-    if (kind != EVERYONE) {
-      t.store.log = t.store.of_s0 = t.store.trimmed = 0;
-      t.unsettled = whole_wait();
-    }
+    t.keys_stay = kind == RESTARTED;
+    if (kind != RESTARTED) t.store.alive = 0;
+    if (kind == EMPTIED || kind == RESTORED) t.store.log = t.store.of_s0 = t.store.trimmed = 0;
+    if (kind != EVERYONE) t.unsettled = whole_wait();
     for (int k = 0; k < ROWS; ++k) {
-      if (kind == EMPTIED && s.row[k].there) delete_row(t, k);
+      if ((kind == EMPTIED || kind == RESTARTED) && s.row[k].there) delete_row(t, k);
       if (kind == RESTORED) t.row[k].applied = 0;
     }
     for (Revoker& r : t.revoker) {

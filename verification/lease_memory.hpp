@@ -121,13 +121,15 @@ class LeaseMemory : public LeaseBarrier {
     }
     if (scope_.jwts) {
       if (!memory_first && live) begin(JWT, "CHECK of a JWT begins on node %d: the lease is live");
-      if (memory_first && accepts_jwt(me))
+      if (memory_first && accepts_jwt(s, me))
         begin(JWT_MEMORY_FIRST, "CHECK of a JWT begins on node %d: nothing in memory is against it");
     }
   }
 
   // JWTs of S0 are signed with a key of the first epoch.
-  bool accepts_jwt(const Node& me) const { return !me.knows && (me.epoch == 0 || !with(KEYS_BELONG_TO_AN_EPOCH)); }
+  bool accepts_jwt(const State& s, const Node& me) const {
+    return !me.knows && (me.epoch == 0 || s.keys_stay || !with(KEYS_BELONG_TO_AN_EPOCH));
+  }
 
   template <class Go>
   void second_look(const State& s, int n, Go& go) const {
@@ -137,7 +139,7 @@ class LeaseMemory : public LeaseBarrier {
         if (me.has_s0) go.accepts("CHECK on node %d: S0 is in memory -> ACCEPTED", n);
         break;
       case JWT:
-        if (accepts_jwt(me)) go.accepts("CHECK on node %d: nothing in memory is against the JWT -> ACCEPTED", n);
+        if (accepts_jwt(s, me)) go.accepts("CHECK on node %d: nothing in memory is against the JWT -> ACCEPTED", n);
         break;
       case SESSION_MEMORY_FIRST:
       case JWT_MEMORY_FIRST:

@@ -23,7 +23,7 @@ class LeaseState {
     bool trims = false;         // the log is trimmed at any time
     bool pages = false;         // an answer carries one change
     bool drift = false;         // a node's clock may lose one tick per lease, or a revoker's gain one
-    bool new_epoch = false;     // once: the store is emptied or restored, or revoke_everyone
+    bool new_epoch = false;     // once: the store is emptied, restored, restarted; or revoke_everyone
     bool two_slots = false;     // row and log cannot share a transaction (Valkey Cluster)
     bool same_session = false;  // revoker 1 revokes S0, too
   };
@@ -36,7 +36,7 @@ class LeaseState {
   enum Filling { NO_FILL, ASKED, IN_HAND, TESTED, OWN_WRITE };
   enum Request { NO_REQUEST, A_BEAT, A_JOIN };
   enum Phase { BEFORE, EARLY, COMMITTED, WAITING, RETURNED };
-  enum NewEpoch { EMPTIED, RESTORED, EVERYONE };
+  enum NewEpoch { EMPTIED, RESTORED, RESTARTED, EVERYONE };
   enum Check { NO_CHECK, SESSION, JWT, RIDING, SESSION_MEMORY_FIRST, JWT_MEMORY_FIRST };
 
   struct Row {  // of a node, in the store
@@ -100,7 +100,7 @@ class LeaseState {
     Row row[ROWS];
     u8 tick_gained;  // drift: ticks until a revoker's clock may gain one again
     u8 unsettled;    // ticks until the epoch has been watched for a whole lease
-    u8 spare;
+    u8 keys_stay;    // the new epoch has not revoked the keys of the first
   };
 
   // What must be met: numbers for goals().

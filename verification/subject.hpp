@@ -128,7 +128,7 @@ class Subject {
     }
     if (s.owner != REVOKED) return;
     // By the sessions that the log names; or, without the guard, by the time of the revocation.
-    const bool refused = with(NO_IAT_COMPARISON) ? s.token == OLD_SESSIONS : s.iat <= s.at;
+    const bool refused = with(NO_IAT_COMPARISON) ? s.token == OLD_SESSIONS : s.iat < s.at;
     if (refused && s.token == OLD_SESSIONS) go.reached(2);
     if (!refused && s.token == NEW_SESSIONS) go.reached(3);
     if (!refused && s.token == OLD_SESSIONS)

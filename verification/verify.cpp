@@ -166,7 +166,7 @@ int run_own(const Options& options) {
   }
   try {
     const Case own = lease_case("your own", options.scope, without, Outcome::HOLDS);
-    return run_and_print(own, options).kind;
+    return !as_expected(own, run_and_print(own, options));
   } catch (const std::invalid_argument& error) {
     refuse(error.what());
   }

@@ -68,11 +68,13 @@ def test_it_holds_and_breaks_without_any_rule(quick):
 
 
 def test_a_broken_rule_is_an_error(checker):
-    """The program ends with an error where the model breaks, and where there was nothing to run."""
+    """The program ends with an error where the model breaks, where a goal is never met, and where nothing ran."""
     outcome = run("--scope", "1 node", "--without", "commit-before-list")
     assert outcome.returncode == 1
     assert outcome.stdout.splitlines()[-1].endswith("-> ACCEPTED")
     assert run("--scope", "1 node").returncode == 0
+    nothing_to_page = run("--scope", "pages")
+    assert (nothing_to_page.returncode, "never met" in nothing_to_page.stdout) == (1, True)
     assert run("--scope", "3 nodes").returncode == 2
     assert run("--case", "no such case").returncode == 1
 
@@ -81,6 +83,9 @@ def test_the_page_says_what_the_quick_run_found(quick):
     """Each rule is on the page with its run; the page has no run that is not there."""
     assert said("guards") == list(rows(quick, "guards"))
     assert [row for row in rows(quick, "base") if row not in said("base")] == []
+    [trace] = (case["trace"] for case in quick["cases"] if case["without"] == ["commit-before-list"])
+    in_words = "".join(f"    {number:2}  {step}\n" for number, step in enumerate(trace, 1))
+    assert in_words in (MODEL / "README.md").read_text()
 
 
 @pytest.mark.long
