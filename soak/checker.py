@@ -108,7 +108,7 @@ def _lost(ledger: Ledger) -> Iterator[Finding]:
         if key not in first:
             first[key] = min((cause.begin for cause in _causes(ledger, op, given)), default=op.end)
         spent = op.reason == "reused" and any(
-            other.begin < op.end for other in ledger.presented[op.token] if other is not op
+            other.begin < op.end for other in ledger.presented[op.token] if other.outcome != "refused"
         )
         if first[key] >= op.end and not spent:
             text = f"{op.kind} refused ({op.reason}), and nobody had ended it"

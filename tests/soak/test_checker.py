@@ -272,6 +272,8 @@ def test_a_refresh_token_that_stops_working_is_found():
     ends = ended("revoke", 35, 50)
     assert rules(SIGN_IN, ISSUE, refresh(30, 31), ends, refresh(40, 41, "r2", reason="unknown", **no)) == []
     assert rules(SIGN_IN, ISSUE, refresh(30, 31), refresh(40, 41, reason="reused", **no)) == [], "it was spent"
+    twice = refresh(40, 41, "r2", reason="reused", **no), refresh(40, 42, "r2", reason="reused", **no)
+    assert rules(SIGN_IN, ISSUE, refresh(30, 31), *twice) == ["lost", "lost"], "neither of them spent it"
 
 
 def test_a_refresh_token_has_one_successor():
