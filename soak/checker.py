@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from soak import values
-from soak.history import Op
+from soak.history import FOREVER, Op
 from soak.ledger import SECOND, Finding, Ledger
 
 #: What accepts, and what of: a token, a version of a session, the session itself.
@@ -103,14 +103,10 @@ def _lost(ledger: Ledger) -> Iterator[Finding]:
         given = _given(ledger, op)
         if given is None and op.kind != "sign_in":
             continue  # made up
-        # A theft is an end itself, and no excuse for itself: it is looked at alone.
-        key = (op.kind, op.sid or op.sub, op.token, op.since, op.begin if op.reason == "reused" else 0)
+        key = (op.kind, op.sid or op.sub, op.token, op.since, op.reason == "reused")
         if key not in first:
-            first[key] = min((cause.begin for cause in _causes(ledger, op, given)), default=op.end)
-        spent = op.reason == "reused" and any(
-            other.begin < op.end for other in ledger.presented[op.token] if other.outcome != "refused"
-        )
-        if first[key] >= op.end and not spent:
+            first[key] = min((cause.begin for cause in _causes(ledger, op, given)), default=FOREVER)
+        if first[key] >= op.end:
             text = f"{op.kind} refused ({op.reason}), and nobody had ended it"
             yield Finding(rule="lost", text=text, ops=(op,) if given is None else (given, op))
 
@@ -132,7 +128,10 @@ def _causes(ledger: Ledger, op: Op, given: Op | None) -> Iterator[Op]:
         if op.since:
             yield from (cause for cause in ledger.moves(op.sub) if ledger.latest(cause) >= op.since)
         return
-    yield from (end for end in ledger.endings(given.sid) if end is not op)
+    if op.reason == "reused":  # said only while the session is there: somebody else must have spent the token
+        yield from (other for other in ledger.presented[op.token] if other.outcome != "refused")
+        return
+    yield from ledger.endings(given.sid)
     if op.kind in ("check", "renew"):
         yield from ledger.replacements(op.token)
     elif op.kind in ("verify", "mint", "issue_refresh"):
