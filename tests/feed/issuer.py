@@ -88,6 +88,9 @@ class Issuer:
         """Stop listening, and end every connection."""
         self._server.should_exit = True
         await self._serving
+        # One that arrived at this very moment is left over; it ends with the process, which this one here does not.
+        for connection in list(self._server.server_state.connections):
+            connection.transport.abort()
         self.listening.close()
 
     async def come_back(self):

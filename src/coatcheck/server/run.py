@@ -113,8 +113,10 @@ class _Main(uvicorn.Server):
         self._site = site
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        await self._site.auth.feed.stop()
+        # Begins at the first pause of what follows: by then nobody is let in, and each answer ends its connection.
+        stopping = asyncio.ensure_future(self._site.auth.feed.stop())
         await super().shutdown(sockets)
+        await stopping
 
 
 class _Side(uvicorn.Server):
