@@ -105,7 +105,7 @@ async def test_a_server_that_is_to_end_gives_the_answers_that_it_holds(issuer, s
     await until(lambda: issuer.auth.feed._hints._waiting)
     await soon(issuer.hang_up())
     told = await soon(polling)
-    assert told.status_code == 200 and told.headers["connection"] == "close"
+    assert told.status_code == 200
     await issuer.come_back()
 
 
