@@ -62,7 +62,8 @@ class Reader:
         while (under_way := self._under_way.get(digest)) is not None:
             if not self._watch.is_sure(self._clock.elapsed()):
                 # Nothing applied meanwhile will mark that read for us, so we cannot tell whether it is too old.
-                return (await self._read(digest))[1]
+                async with self._turn():
+                    return (await self._read(digest))[1]
             # Shielded: a rider that is cancelled must not cancel the others' read.
             may_ride, found = await asyncio.shield(under_way)
             if may_ride:
