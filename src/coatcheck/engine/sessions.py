@@ -143,6 +143,7 @@ class Coatcheck(TokenMethods):
             persistent=persistent,
         )
         record = Record(digest=digest, session=session)
+        epoch = await self._memory.epoch()
         with self._memory.writing() as fill:
             created = await self._store.create(
                 record,
@@ -153,6 +154,8 @@ class Coatcheck(TokenMethods):
             if isinstance(created, Moved):
                 return _REVOKED
             self._memory.keep_written(record, fill)
+        if created is not None:  # one session too many was ended for it
+            await self._in_force(created, epoch)
         return SignedIn(session, token)
 
     async def start(

@@ -38,7 +38,7 @@ class Steps(Parts):
         most: int,
         stamp: Stamp,
         place: Place | None,
-    ) -> Moved | None:
+    ) -> int | Moved | None:
         sid, sub = record.session.sid, record.session.sub
         epoch: int | None = None
         if sub is not None:
@@ -54,9 +54,7 @@ class Steps(Parts):
             await self._connection.execute(f"DELETE FROM {self._s}.sessions WHERE sid = $1", sid)
             return MOVED
         surplus = await self._end_surplus(sub, sid, most, stamp)
-        if surplus:
-            await self._append(surplus, stamp)
-        return None
+        return await self._append(surplus, stamp) if surplus else None
 
     async def renew(
         self, old: Digest, record: Record, generation: int | None, most: int, stamp: Stamp

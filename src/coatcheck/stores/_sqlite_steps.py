@@ -44,7 +44,7 @@ class Steps:
 
     def create(
         self, record: Record, generation: int | None, most: int, stamp: Stamp, place: Place | None
-    ) -> Moved | None:
+    ) -> int | Moved | None:
         sub = record.session.sub
         if self._has_moved(sub, generation) or (place is not None and self._was_ended(record.session.sid, place)):
             return MOVED
@@ -52,8 +52,7 @@ class Steps:
             self._do(_INSERT, columns_of(record))
         except apsw.ConstraintError:
             raise AlreadyExists("a session with this token or sid exists") from None
-        self._end_surplus(sub, record.session.sid, most, stamp)
-        return None
+        return self._end_surplus(sub, record.session.sid, most, stamp)
 
     def renew(self, old: Digest, record: Record, generation: int | None, most: int, stamp: Stamp) -> int | Moved | None:
         session = record.session
@@ -270,14 +269,15 @@ class Steps:
         owner: str | None = self._do(select, (sid,)).get
         return owner
 
-    def _end_surplus(self, sub: str | None, newest: str, most: int, stamp: Stamp) -> None:
+    def _end_surplus(self, sub: str | None, newest: str, most: int, stamp: Stamp) -> int | None:
         if sub is None or self._do(_COUNT, (sub,)).get <= most:
-            return
+            return None
         select = f"SELECT digest, sid, sub FROM sessions WHERE sub = ? AND sid <> ? AND {LIVE} ORDER BY {NEWEST_FIRST}"
         surplus = self._do(f"{select} LIMIT -1 OFFSET ?", (sub, newest, most - 1)).fetchall()
-        if surplus:
-            self._end(surplus, "too many sessions", stamp)
-            self._append(Kind.REVOKED, [(sid, ENDED) for _, sid, _ in surplus], stamp)
+        if not surplus:
+            return None
+        self._end(surplus, "too many sessions", stamp)
+        return self._append(Kind.REVOKED, [(sid, ENDED) for _, sid, _ in surplus], stamp)
 
     def _end(self, rows: Sequence[tuple[bytes, str, str | None]], note: str, stamp: Stamp) -> None:
         self._remember(rows, Reason.REVOKED, note, stamp)

@@ -128,7 +128,7 @@ class Store(Protocol):
 
     async def create(
         self, record: Record, *, generation: int | None, most: int, stamp: Stamp, place: Place | None = None
-    ) -> Moved | None:
+    ) -> int | Moved | None:
         """
         Add *record*.
 
@@ -139,6 +139,9 @@ class Store(Protocol):
 
             place: For a session that was begun before: when the epoch is another by now, or the log names the session
                 after that position, it was ended meanwhile: add nothing, return :data:`MOVED`.
+
+        Returns:
+            The position of the end of those that were too many; None where none was.
         """
 
     async def load(self, digest: Digest) -> Record | Ended | None:

@@ -107,7 +107,7 @@ class MemoryStore:
 
     async def create(
         self, record: Record, *, generation: int | None, most: int, stamp: Stamp, place: Place | None = None
-    ) -> Moved | None:
+    ) -> int | Moved | None:
         sub = record.session.sub
         if sub is not None and generation is not None and generation != await self.generation(sub):
             return MOVED
@@ -116,8 +116,7 @@ class MemoryStore:
         if record.session.sid in self._rows or record.digest in self._sids:
             raise AlreadyExists("a session with this token or sid exists")
         self._put(record)
-        self._end_surplus(sub, record.session.sid, most, stamp)
-        return None
+        return self._end_surplus(sub, record.session.sid, most, stamp)
 
     async def renew(
         self, old: Digest, record: Record, *, generation: int | None, most: int, stamp: Stamp
@@ -343,12 +342,12 @@ class MemoryStore:
                 del self._subjects[record.session.sub]
         return record
 
-    def _end_surplus(self, sub: str | None, newest: str, most: int, stamp: Stamp) -> None:
+    def _end_surplus(self, sub: str | None, newest: str, most: int, stamp: Stamp) -> int | None:
         if sub is None:
-            return
+            return None
         others = [record.session.sid for record in self._of(sub) if record.session.sid != newest]
-        if surplus := others[: max(0, len(others) - most + 1)]:
-            self._end(surplus, Kind.REVOKED, stamp)
+        surplus = others[: max(0, len(others) - most + 1)]
+        return self._end(surplus, Kind.REVOKED, stamp) if surplus else None
 
     def _end(self, sids: list[str], kind: Kind, stamp: Stamp) -> int:
         for sid in sids:

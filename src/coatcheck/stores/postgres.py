@@ -278,7 +278,7 @@ class PostgresStore:
 
     async def create(
         self, record: Record, *, generation: int | None, most: int, stamp: Stamp, place: Place | None = None
-    ) -> Moved | None:
+    ) -> int | Moved | None:
         return await self._write(lambda step: step.create(record, generation, most, stamp, place), lane=self._reads)
 
     async def renew(

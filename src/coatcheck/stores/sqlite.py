@@ -313,7 +313,7 @@ class SQLiteStore:
 
     async def create(
         self, record: Record, *, generation: int | None, most: int, stamp: Stamp, place: Place | None = None
-    ) -> Moved | None:
+    ) -> int | Moved | None:
         return await self._submit(self._steps.create, record, generation, most, stamp, place)
 
     async def renew(

@@ -95,7 +95,9 @@ class Ending(Playing):
         async def story(store: Store) -> None:
             await self.put(store, "a", "b")
             await self.put(store, "x", sub="bob")
-            await self.put(store, "c", most=2)
+            made = make_record("c")
+            assert await store.create(made, generation=None, most=2, stamp=make_stamp()) == (await store.tail(0)).head
+            assert await store.create(make_record("y", sub="eve"), generation=None, most=2, stamp=make_stamp()) is None
             assert [session.sid for session in await store.load_subject("maria")] == ["c", "b"]
             assert await store.load(make_digest("a")) == Ended(Reason.REVOKED)
             assert [change.sid for change in (await store.tail(0)).changes] == ["a"]
