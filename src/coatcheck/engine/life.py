@@ -96,16 +96,8 @@ class Life:
         await self._store.open()
         try:
             self._secret = self._given_secret or RootSecret.from_environment() or self._own_secret()
-        except BaseException:
-            await self._store.close()
-            raise
-        try:
             if self.issuer is not None:
                 self._tokens = await self._open_tokens(self.issuer)
-        except BaseException:
-            await self._store.close()
-            raise
-        try:
             await self._memory.start()
         except BaseException:
             await self._store.close()

@@ -36,7 +36,6 @@ from coatcheck.stores.base import ERA_BITS, LEASE_S, Store
 log = logging.getLogger("coatcheck")
 
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.0005, 0.02
-_DETAIL = 3
 
 
 class _Waiter:
