@@ -84,6 +84,8 @@ class Wire:
         self.cut = set()
         self.page = None  # at most so many lines of the log in one answer
         self.calls = defaultdict(int)
+        self.answers = defaultdict(int)
+        self._answer = asyncio.Event()
 
     def hold(self, name):
         """Stop calls of *name* before the store hears of them."""
@@ -99,6 +101,15 @@ class Wire:
         """Let later calls of *name* through; who stands at a gate goes on standing there."""
         self._before.pop(name, None)
         self._after.pop(name, None)
+
+    async def answered(self, name, count):
+        """Wait until *count* calls of *name* were answered in all, and their callers have gone as far as they can."""
+        while self.answers[name] < count:
+            await self._answer.wait()
+
+    async def listed(self):
+        """Wait until the nodes were listed, and looked at, from here on."""
+        await self.answered("nodes", self.answers["nodes"] + 2)  # the next answer may be of a list that is older
 
     def __getattr__(self, name):
         method = getattr(self.inner, name)
@@ -116,6 +127,9 @@ class Wire:
                 answer = replace(answer, changes=answer.changes[: self.page])
             if name in self._after:
                 await self._after[name].passed()
+            self.answers[name] += 1
+            self._answer.set()
+            self._answer = asyncio.Event()
             return answer
 
         return call
