@@ -2,6 +2,7 @@
 
 import asyncio
 
+import httpx
 import pytest
 from tests.feed.issuer import until
 
@@ -40,6 +41,30 @@ async def test_the_second_waits_too(site, people, enter, silent, way):
         assert not second.done() and not first.done()
         await silent()
     assert (first.result().status_code, second.result().status_code) == (204, 204)
+
+
+@pytest.mark.parametrize("which", ["refresh_token", "access_token"])
+async def test_a_token_that_is_being_revoked_is_not_revoked_yet(site, app, silent, which):
+    """A client that revokes what is ending already hears of it when every service does (RFC 7009, section 2.2)."""
+    await site.clients.add("cli", ("orders",), is_public=True, may_sign_in=True, now=site.clock.now())
+    session = (await site.auth.sign_in("maria")).session
+    pair = await site.auth.issue_refresh(session, client_id="cli", audience="orders")
+    token = {"refresh_token": pair.refresh_token.reveal(), "access_token": pair.access_token}[which]
+    waiters = site.auth._memory.barrier._waiters
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="https://auth.example.com") as program:
+
+        def revoke():
+            return program.post("/oauth/revoke", data={"token": token, "client_id": "cli"})
+
+        async with asyncio.TaskGroup() as group:
+            first = group.create_task(revoke())
+            await until(lambda: len(waiters) == 1)
+            second = group.create_task(revoke())
+            await until(lambda: len(waiters) == 2 or second.done())
+            assert not second.done() and not first.done()
+            await silent()
+    assert (first.result().status_code, second.result().status_code) == (200, 200)
 
 
 async def test_an_ending_is_asked_for_again(site, people, enter):

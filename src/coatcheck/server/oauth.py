@@ -174,8 +174,12 @@ class OAuth:
         if token is None:
             raise _Wrong("invalid_request", "token is missing.")
         ended = await self._auth.revoke_refresh(token, client_id=client.id)
-        if isinstance(ended, Refused) and (claims := self._own(token, client)) is not None:
-            if claims.client_id == client.id:
+        if isinstance(ended, Refused):
+            claims = self._own(token, client)
+            if claims is None:
+                # Nothing counts here. It may be ending just now: then 200 is for when it has ended everywhere.
+                await self._auth.in_force()
+            elif claims.client_id == client.id:
                 await self._auth.revoke(claims.sid, reason="access token revoked")
         return _json({})
 
