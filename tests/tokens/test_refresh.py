@@ -372,6 +372,22 @@ async def test_a_session_renewed_while_a_token_is_refreshed(auth, pair, started,
     assert auth.verify(after.access_token, audience="orders").version == 2
 
 
+async def test_a_session_renewed_while_its_access_token_is_minted(auth, pair, started, monkeypatch):
+    """The same, when it was found in the store already: it is looked for again."""
+    ask = auth._tokens.refreshing._ask
+
+    async def slowly(sid):
+        found = await ask(sid)
+        monkeypatch.setattr(auth._tokens.refreshing, "_ask", ask)
+        await auth.renew(started.token, amr=("otp",))
+        return found
+
+    monkeypatch.setattr(auth._tokens.refreshing, "_ask", slowly)
+    after = await use(auth, pair)
+    assert not isinstance(after, Refused), after
+    assert auth.verify(after.access_token, audience="orders").version == 2
+
+
 async def test_a_session_ended_while_a_token_is_refreshed(auth, pair, started, monkeypatch):
     """Between the minting and the rotation: no pair comes out."""
     rotate = auth._store.rotate_family

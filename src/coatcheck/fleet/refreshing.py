@@ -159,8 +159,9 @@ class Refreshing:
                 return Refused(Reason.RENEWED)
             lifetime_s = max(1, lifetime.idle_s(session, self._minting.policy) // 2)
             minted = self._minting.mint(session, audience, lifetime_s=lifetime_s, client_id=client_id)
-            if not isinstance(minted, Refused) or minted.reason is not Reason.UNSURE:
-                break  # unsure: it was changed while it was read, so it is read again
+            # It was changed while it was read, so it is read again. "Renewed" is no answer to who named no version.
+            if not (minted == Refused(Reason.UNSURE) or (version is None and minted == Refused(Reason.RENEWED))):
+                break
         return minted
 
     def _pair(self, minted: tuple[str, int], token: Secret) -> TokenPair:
