@@ -100,6 +100,10 @@ class Injector:
     # --- a process ---
 
     async def _kill(self, fault: Fault, member: Member) -> None:
+        await self.begin_again(member)
+
+    async def begin_again(self, member: Member) -> None:
+        """Kill a process, and have a new one take its place."""
         await member.begins()  # or there would be nothing to kill
         member.is_to_end = True
         member.signal(signal.SIGKILL)
@@ -116,6 +120,7 @@ class Injector:
         await asyncio.sleep(fault.for_s)
 
     async def _clock(self, fault: Fault, member: Member) -> None:
+        member.was_ahead |= fault.by > 0
         await self._set(str(member.number), fault)
 
     # --- the store ---

@@ -20,6 +20,8 @@ class Member:
         counted: Checks by their outcome, of all lives. ended: revocations.
 
         is_to_end: Whether its end is no surprise.
+
+        was_ahead: Whether its calendar has been ahead in this life.
     """
 
     def __init__(self, number: int, role: str) -> None:
@@ -31,6 +33,7 @@ class Member:
         self.gone = asyncio.Event()
         self._heard = asyncio.Event()
         self.is_to_end = False
+        self.was_ahead = False
         self.counted: collections.Counter[str] = collections.Counter()
         self.ended = 0
         self._before: collections.Counter[str] = collections.Counter()
