@@ -88,7 +88,7 @@ verify: $(MODEL)
 pins: | $(BIN)/python
 	$(PIP) uv
 	for name in dev server; do \
-		$(BIN)/uv pip compile pyproject.toml --extra server --extra postgres $$([ $$name = server ] || echo --group $$name) --universal \
+		$(BIN)/uv pip compile pyproject.toml --extra server --extra postgres --extra valkey $$([ $$name = server ] || echo --group $$name) --universal \
 			--python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --quiet \
 			--output-file requirements/$$name.txt; \
 	done
