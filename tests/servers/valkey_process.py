@@ -160,7 +160,12 @@ class Server:
                 conf.write(f'{name.replace("_", "-")} "{value}"\n')
 
     def start(self, *arguments: str) -> None:
-        """Start it and wait until it has loaded what it has, and answers."""
+        """
+        Start it and wait until it has loaded what it has, and answers.
+
+        Args:
+            arguments: Behind its configuration: ``"--replicaof", "127.0.0.1 7000"``.
+        """
         found = binary()
         assert found is not None
         # Not a Popen, which complains of a server that outlives the test which happened to start it.
@@ -171,7 +176,7 @@ class Server:
 
     def _answers(self) -> bool:
         self._reap()
-        if not self.running():
+        if not self._pid:
             raise RuntimeError(f"{self} has ended: {self.log()[-1000:]}")
         try:
             return bool(self.call("PING"))
@@ -209,6 +214,17 @@ class Server:
     def running(self) -> bool:
         """Say whether there is a process, if it answers or not."""
         return bool(processes(self.folder))
+
+    def put_back(self) -> None:
+        """Start it, which is not running, with what it last wrote by ``SAVE``, or with nothing."""
+        shutil.rmtree(self.data / "appendonlydir", ignore_errors=True)
+        self.start("--appendonly", "no")  # with it, only its log is looked for
+        self.config(appendonly="yes")
+        until(lambda: not self._rewrites(), f"{self} does not write its log")
+
+    def _rewrites(self) -> bool:
+        state = self.info("persistence")
+        return bool(state["aof_rewrite_in_progress"] or state["aof_rewrite_scheduled"])
 
     def log(self) -> str:
         path = self.folder / "log"

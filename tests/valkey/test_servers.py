@@ -31,6 +31,17 @@ def test_what_is_written_survives_a_kill(server):
     assert server.call("GET", "a") == "1"
 
 
+def test_an_older_server_is_put_back(server):
+    """A server that is put back has what it had when that was saved."""
+    server.call("SET", "a", "saved")
+    server.call("SAVE")
+    server.call("SET", "a", "later")
+    server.kill()
+    server.put_back()
+    server.restart()
+    assert server.call("GET", "a") == "saved"
+
+
 def test_a_paused_server_does_not_answer(server):
     """A paused server keeps its connections and says nothing, until it goes on."""
     with server.client(patience_s=0.2) as client:
@@ -103,6 +114,8 @@ def test_a_cluster_fails_over_and_moves_slots():
         new.call("GET", gone)
     assert list(steps) == ["emptied", "moved"]
     assert cluster.primary_of("{x}") is to and to.call("GET", "{x}2") == "1"
+    cluster.move_slot(slot, new, at_once=True)
+    assert cluster.primary_of("{x}") is new and new.call("GET", "{x}2") == "1"
     cluster.close()
 
 
