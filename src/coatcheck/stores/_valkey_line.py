@@ -2,8 +2,12 @@
 Lines to a Valkey server: many callers, one journey, one wait for the disks. Floor 2; may import: floor 0.
 
 A *line* is one or two connections to one server for one purpose, so that no purpose waits for another. What comes while
-the connections are busy gathers, and goes out together, followed by one ``WAITAOF`` where any of it has to last. Alone,
-a caller waits for nobody, and no task is made for it.
+the connections are busy gathers, and goes out together, followed by one ``WAITAOF`` for all of it where any of it has
+to last. Alone, a caller waits for nobody, and no task is made for it.
+
+A replica says what it has on disk when it is asked, and once a second by itself. It is asked by ``WAITAOF``, once, and
+if the question reaches it together with what was written, it answers before it has synced, and then not for a second.
+So the question goes out after the answers have come (the replica has the change by then), and is asked again soon.
 
 Rules of this module:
 
@@ -41,6 +45,7 @@ MOST_WAITING = 10_000
 LOOK_S = 1.0
 """How often a server is asked how many replicas it has."""
 
+_FIRST_ROUND_S, _LONGEST_ROUND_S = 0.01, 0.1
 _ASKING = b"*1\r\n$6\r\nASKING\r\n"
 _INFO = b"*2\r\n$4\r\nINFO\r\n$11\r\nreplication\r\n"
 _MARGIN_S = 0.2
@@ -233,23 +238,23 @@ class Line:
 
     async def _exchange(self, link: Link, group: Sequence[Ask]) -> bool:
         """Send all of *group*, and settle it; say whether the connection may be used again."""
-        lasting, is_sound = False, True
+        is_sound, is_durable = True, False
         packed: list[bytes] = []
         for ask in group:
             if ask.is_asking:
                 packed.append(_ASKING)
             packed += ask.packed
-            lasting = lasting or ask.is_durable
+            is_durable = is_durable or ask.is_durable
             ask.is_sent = True
             ask.shard = link.checked.shard
-        needed = self._disks.needed if lasting else 0
-        is_counting = lasting and self._disks.is_due(self._now())
+        is_counting = is_durable and self._disks.is_due(self._now())
         if is_counting:
             packed.append(_INFO)
-        if lasting:
-            packed.append(_waitaof(needed, self._left_s(group)))
+        is_here_only = is_durable and self._disks.needed == 0
+        if is_here_only:  # nobody else is asked, so the question goes along
+            packed.append(_waitaof(0, self._until(group) - self._now()))
         await link.send(packed)
-        answers = []
+        lasting = []
         for ask in group:
             if ask.is_asking:
                 await link.read()
@@ -257,26 +262,36 @@ class Line:
             if isinstance(answer, Exception):
                 is_sound = is_sound and code_of(answer) not in ("NOSCRIPT", "READONLY")  # a fresh one looks anew
                 ask.settle(of_reply(answer))
-            elif not ask.is_durable:
-                ask.settle(answer)
+            elif ask.is_durable:
+                lasting.append((ask, answer))
             else:
-                answers.append((ask, answer))
+                ask.settle(answer)
         if is_counting:
             self._count(await link.read())
-        if lasting:
-            fault = _judge(await link.read(), needed)
-            for ask, answer in answers:
+        if is_durable:
+            fault = _judge(await link.read(), 0) if is_here_only else await self._sync(link, self._until(group))
+            for ask, answer in lasting:
                 ask.settle(answer if fault is None else fault)
         return is_sound
+
+    async def _sync(self, link: Link, until: float) -> Exception | None:
+        """Wait until all that this connection wrote is on the disks; return what is wrong if it is not."""
+        needed, round_s = self._disks.needed, _FIRST_ROUND_S
+        while True:
+            await link.send([_waitaof(needed, min(until - self._now(), round_s))])
+            fault = _judge(await link.read(), needed)
+            if not isinstance(fault, NotOnDisk) or self._now() >= until:
+                return fault
+            round_s = min(2 * round_s, _LONGEST_ROUND_S)
+
+    def _until(self, group: Sequence[Ask]) -> float:
+        """Return when to give up waiting for the disks: so that the last caller still hears how many there were."""
+        until = max(ask.until for ask in group if ask.is_durable)
+        return until - min(_MARGIN_S, _MARGIN_PART * (until - self._now()))
 
     def _count(self, answer: Any) -> None:
         if isinstance(answer, bytes):
             self._disks.saw(int(parse_info(answer).get("connected_slaves", "0")), self._now())
-
-    def _left_s(self, group: Sequence[Ask]) -> float:
-        """Return how long to wait for the disks: so that the last caller still hears how many there were."""
-        left = max(ask.until for ask in group if ask.is_durable) - self._now()
-        return left - min(_MARGIN_S, _MARGIN_PART * left)
 
     def _pop(self) -> Link | None:
         while self._idle:
