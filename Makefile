@@ -2,6 +2,7 @@
 #
 #   make serve      set up, then run the server on http://localhost:8000 (PORT=…)
 #   make example    set up, then run the small example application instead
+#   make tools      write the pages for debugging (JWT decoder and others) to build/tools: one file each (DIR=…)
 #   make test       set up, then lint, types and tests: under five minutes
 #   make test-all   on top of make test: every Python, long multi-process runs
 #   make soak       real processes, real faults, and a judge (DURATION_S=… STORE=sqlite|postgres SEED=…)
@@ -19,12 +20,13 @@ WORKERS ?= 4
 DURATION_S ?= 20
 STORE ?= postgres
 SEED ?=
+DIR ?= build/tools
 
 ifeq ($(origin CXX),default)
 CXX := c++
 endif
 
-.PHONY: serve example test test-all soak bench verify pins format clean
+.PHONY: serve example tools test test-all soak bench verify pins format clean
 .DEFAULT_GOAL := test
 
 $(BIN)/python:
@@ -46,6 +48,9 @@ serve: $(VENV)/.server
 
 example: $(VENV)/.server
 	PYTHONPATH=src exec $(BIN)/python -m examples.starlette_app --port $(PORT)
+
+tools: $(VENV)/.server
+	PYTHONPATH=src $(BIN)/python -m coatcheck.cli tools --write $(DIR)
 
 # Some tests compare with what others use from npm; where there is no npm, they say that they were skipped.
 $(VENV)/.npm: tests/node/package-lock.json | $(BIN)/python

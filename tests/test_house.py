@@ -29,6 +29,7 @@ FLOOR = {
     "_asgi_tokens": 5,
     "asgi": 5,
     "server": 6,
+    "tools": 6,
     "cli": 6,
 }
 DRIVERS = {

@@ -7,6 +7,7 @@ import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -15,6 +16,7 @@ from tests.serving import running as running_program
 
 from coatcheck import Coatcheck
 
+ROOT = Path(__file__).parent.parent.parent
 ARGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -121,3 +123,14 @@ def sign_in(site):
         page.get_by_role("button", name="Sign in").click()
 
     return do
+
+
+@pytest.fixture(scope="session")
+def axe():
+    """The source of axe-core, from npm."""
+    path = ROOT / "tests" / "node" / "node_modules" / "axe-core" / "axe.min.js"
+    if not path.exists():
+        if os.environ.get("CI") == "true":
+            pytest.fail("axe-core is not installed (make test does it where there is npm), and CI=true")
+        pytest.skip("axe-core is not installed, there is no npm here: accessibility was not looked at")
+    return path.read_text()

@@ -34,6 +34,8 @@ from coatcheck.cli.serve import EXAMPLES as SERVE_EXAMPLES
 from coatcheck.cli.serve import serve
 from coatcheck.cli.sessions import app as sessions
 from coatcheck.cli.token import app as token
+from coatcheck.cli.tools import EXAMPLES as TOOLS_EXAMPLES
+from coatcheck.cli.tools import tools
 from coatcheck.cli.upkeep import BACKUP_EXAMPLES, RESTORE_EXAMPLES, SWEEP_EXAMPLES, backup, restore, sweep
 from coatcheck.cli.users import app as users
 from coatcheck.errors import CoatcheckError
@@ -45,6 +47,7 @@ app.add_typer(sessions, name="sessions")
 app.add_typer(clients, name="clients")
 app.add_typer(keys, name="keys")
 app.add_typer(token, name="token")
+app.command("tools", epilog=TOOLS_EXAMPLES, short_help="Write the pages for debugging, as files.")(tools)
 app.command("fleet", epilog=FLEET_EXAMPLES, short_help="Show who answers from memory.")(fleet)
 app.command("migrate", epilog=MIGRATE_EXAMPLES, short_help="Make or update the tables in PostgreSQL.")(migrate)
 app.command("audit", epilog=AUDIT_EXAMPLES)(audit)

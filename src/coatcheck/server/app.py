@@ -1,7 +1,7 @@
 """
 The server's application, put together. Floor 6; may import: floors 0 to 5.
 
-    Hall → Health → Bodies → SessionMiddleware → routes: the JSON interface, the pages, static files
+    Hall → Health → Bodies → SessionMiddleware → routes: the JSON interface, the pages, the tools, static files
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from coatcheck import CoatcheckError
 from coatcheck.asgi import SessionMiddleware
-from coatcheck.server import api, feed, oauth, pages
+from coatcheck.server import api, feed, oauth, pages, tools
 from coatcheck.server.door import Bodies, Hall
 from coatcheck.server.metrics import Metrics
 from coatcheck.server.site import Site
@@ -26,7 +26,7 @@ from coatcheck.server.site import Site
 log = logging.getLogger("coatcheck.server")
 
 # Without a session, or with one that must not count as activity.
-EXCLUDED = ("/static/", "/live/", "/.well-known/", feed.PATH)
+EXCLUDED = ("/static/", "/live/", "/.well-known/", feed.PATH, tools.PREFIX)
 
 
 def build_app(
@@ -47,7 +47,7 @@ def build_app(
     handlers: Any = {HTTPException: on_error, CoatcheckError: on_error, Exception: on_error}
     inside = Starlette(
         lifespan=site.lifespan if opens else None,
-        routes=[*api.routes(site), *oauth.routes(site), *pages.routes(site)],
+        routes=[*api.routes(site), *oauth.routes(site), *tools.routes(), *pages.routes(site)],
         exception_handlers=handlers,
     )
     guarded = SessionMiddleware(inside, auth=site.auth, exclude=EXCLUDED, trusted_proxies=trusted_proxies)

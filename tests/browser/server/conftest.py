@@ -1,14 +1,11 @@
 """The ready-made server as a real process, for browsers."""
 
-import os
-from pathlib import Path
 from types import SimpleNamespace
 
 import httpx
 import pytest
 from tests.serving import started
 
-ROOT = Path(__file__).parent.parent.parent.parent
 PASSWORD = "correct horse battery"
 
 
@@ -57,14 +54,3 @@ def sign_in(page, url, name, password=PASSWORD):
     page.get_by_label("Name").fill(name)
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Sign in").click()
-
-
-@pytest.fixture(scope="session")
-def axe():
-    """The source of axe-core, from npm."""
-    path = ROOT / "tests" / "node" / "node_modules" / "axe-core" / "axe.min.js"
-    if not path.exists():
-        if os.environ.get("CI") == "true":
-            pytest.fail("axe-core is not installed (make test does it where there is npm), and CI=true")
-        pytest.skip("axe-core is not installed, there is no npm here: accessibility was not looked at")
-    return path.read_text()

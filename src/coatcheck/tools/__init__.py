@@ -1,0 +1,45 @@
+"""
+The tools that run in the browser only, and the list of them. Floor 6; may import: nothing but Python's own library.
+
+A tool is one entry of :data:`TOOLS` and one folder of that name in ``pages/``; README.md says how one is added. What
+becomes of the two is said in :mod:`.build`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Tool:
+    """
+    One page.
+
+    Attributes:
+        name: Its folder in ``pages/``, its address and its file.
+
+        title: What it is called, in the title of the tab and in the heading. short: in the row of links.
+
+        about: One sentence, on the page that lists all, and under the heading.
+    """
+
+    name: str
+    title: str
+    short: str
+    about: str
+
+
+INDEX = Tool(
+    name="index",
+    title="Tools",
+    short="All tools",
+    about="For the moment when sign-in misbehaves. Each is one page that runs in this tab and asks nobody.",
+)
+TOOLS: tuple[Tool, ...] = (
+    Tool(
+        name="jwt",
+        title="JWT decoder",
+        short="JWT",
+        about="Read a token, see what is wrong with it, and verify its signature with a key of yours.",
+    ),
+)
