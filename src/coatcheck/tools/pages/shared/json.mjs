@@ -68,23 +68,44 @@ export function member(node, name) {
   return node.members.findLast((one) => one.name === name)?.value ?? null;
 }
 
-/** A node as text with line breaks; numbers as they were written. */
-export function pretty(node, indent = "") {
-  const deeper = `${indent}  `;
-  if (node.type === "object" && node.members.length > 0) {
-    const lines = node.members.map((one) => `${deeper}${JSON.stringify(one.name)}: ${pretty(one.value, deeper)}`);
-    return `{\n${lines.join(",\n")}\n${indent}}`;
+/**
+ * A node as text with line breaks, numbers as they were written; null if that has more than *most* characters: deep
+ * nesting makes a very long text of a short one.
+ */
+export function pretty(node, most = 1e6) {
+  const out = { parts: [], left: most };
+  write(out, node, "");
+  return out.left < 0 ? null : out.parts.join("");
+}
+
+function put(out, text) {
+  out.left -= text.length;
+  if (out.left >= 0) out.parts.push(text);
+}
+
+function write(out, node, indent) {
+  const children = node.members ?? node.items;
+  if (out.left < 0) return;
+  if (!children) return put(out, node.type === "number" ? node.raw : JSON.stringify(node.value));
+  const [open, close] = node.type === "object" ? ["{", "}"] : ["[", "]"];
+  if (children.length === 0) return put(out, open + close);
+  const oneLine = node.type === "array" ? shortLine(children) : null;
+  if (oneLine) return put(out, oneLine);
+  put(out, open);
+  for (const [index, child] of children.entries()) {
+    put(out, `${index > 0 ? "," : ""}\n${indent}  `);
+    if (node.type === "object") put(out, `${JSON.stringify(child.name)}: `);
+    write(out, node.type === "object" ? child.value : child, `${indent}  `);
+    if (out.left < 0) return;
   }
-  if (node.type === "array" && node.items.length > 0) {
-    const isShort = node.items.every((one) => one.type !== "object" && one.type !== "array");
-    const items = node.items.map((one) => pretty(one, deeper));
-    const oneLine = `[${items.join(", ")}]`;
-    if (isShort && oneLine.length <= 60) return oneLine;
-    return `[\n${items.map((item) => deeper + item).join(",\n")}\n${indent}]`;
-  }
-  if (node.type === "object") return "{}";
-  if (node.type === "array") return "[]";
-  return node.type === "number" ? node.raw : JSON.stringify(node.value);
+  put(out, `\n${indent}${close}`);
+}
+
+/** A list of plain values on one line, if it fits there. */
+function shortLine(items) {
+  if (items.length > 12 || items.some((one) => one.members || one.items)) return null;
+  const line = `[${items.map((one) => (one.type === "number" ? one.raw : JSON.stringify(one.value))).join(", ")}]`;
+  return line.length <= 60 ? line : null;
 }
 
 /** Line and column of a place, both from 1. */

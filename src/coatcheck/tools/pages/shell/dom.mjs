@@ -3,7 +3,7 @@
 // Rules: text becomes text nodes, here and nowhere else. No markup is ever read (no innerHTML and its like), no address
 // and no handler is ever set from a text, and what could hide or reorder characters is made visible.
 
-const PLAIN_ATTRIBUTES = /^(?:class|id|for|type|name|value|hidden|disabled|checked|open|role|tabindex|title|colspan|scope|lang|dir|datetime|rows|viewBox|d|fill|x|y|cx|cy|r|width|height|x1|x2|y1|y2|points|transform|aria-[a-z]+|data-[a-z-]+)$/;
+const PLAIN_ATTRIBUTES = /^(?:class|id|for|type|name|value|hidden|disabled|checked|open|role|tabindex|title|colspan|scope|lang|dir|datetime|rows|viewBox|d|fill|x|y|cx|cy|r|width|height|x1|x2|y1|y2|points|transform|translate|aria-[a-z]+|data-[a-z-]+)$/;
 
 /** The element with this id, which the page has for certain. */
 export function byId(id) {

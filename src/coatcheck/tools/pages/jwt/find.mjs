@@ -1,0 +1,64 @@
+// Finds the token in whatever was pasted: a header, a cookie, a curl command, JSON, several lines. Pure.
+//
+// Rules: what is taken off is told. A text that could be a damaged token is left whole, so that the damage can be shown.
+
+// A JSON object in base64url begins with "ey" ({ and a quote or a blank) or "ew" ({ and a line break).
+const TOKEN = /(?<![\w.-])e[yw][\w-]{6,}(?:\.[\w-]*){2,4}/g;
+const MOST = 20;
+
+const WRAPPINGS = [
+  [/^(?:-H\s+|--header\s+)/, "curl's -H"],
+  [/^(?:proxy-)?authorization\s*[:=]\s*/i, "the header's name"],
+  [/^(?:set-)?cookie\s*:\s*/i, "the header's name"],
+  [/^(?:bearer|dpop|jwt|token)\s+/i, "the word before it"],
+  [/^[A-Za-z_][\w-]*\s*[=:]\s*(?=["'`]?e[yw])/, "the name before it"],
+];
+
+/** `{ tokens, taken }`: the tokens in a text, as they are to be read, and what was taken off, in words. */
+export function find(pasted) {
+  const { text, taken } = unwrap(pasted.trim());
+  if (text === "") return { tokens: [], taken: [] };
+  const found = [...new Set(Array.from(pasted.matchAll(TOKEN), (one) => one[0].replace(/\.+$/, keptDots)))].slice(0, MOST);
+  if (found.length > 1) return { tokens: found, taken: ["the text around them"] };
+  const whole = joined(text);
+  if (whole !== null) return { tokens: [whole], taken: whole === text ? taken : [...taken, "blanks and line breaks"] };
+  if (found.length === 1) return { tokens: found, taken: ["the text around it"] };
+  return { tokens: [text], taken };
+}
+
+/** A full stop after a sentence is none of the token's; the one before an empty signature is. */
+function keptDots(dots, offset, text) {
+  const before = text.slice(0, offset).split(".").length;
+  return before >= 3 ? "" : dots;
+}
+
+function unwrap(text) {
+  const taken = [];
+  for (let again = true; again; ) {
+    again = false;
+    const bare = /^(["'`<])([\s\S]*)(["'`>])[;,\s]*$/.exec(text);
+    if (bare && (bare[1] === bare[3] || bare[1] + bare[3] === "<>")) {
+      text = bare[2].trim();
+      again = note(taken, "quotes");
+    }
+    for (const [pattern, words] of WRAPPINGS) {
+      const rest = text.replace(pattern, "");
+      if (rest !== text) {
+        text = rest;
+        again = note(taken, words);
+      }
+    }
+  }
+  return { text, taken };
+}
+
+function note(taken, words) {
+  if (!taken.includes(words)) taken.push(words);
+  return true;
+}
+
+/** The text in one piece, if it is one token on one or several lines; or null, if it is prose or a list of things. */
+function joined(text) {
+  const lines = text.split(/[ \t]*\\?(?:\r\n|\n|\r)[ \t]*/);
+  return lines.some((line) => /[\s"';,<>{}]/.test(line)) ? null : lines.join("");
+}
