@@ -1,10 +1,13 @@
 // Calls functions of the tools' pure modules. stdin: one JSON per line, {"module", "name", "args"}; stdout: one per line,
-// {"value"} or {"threw"}. Bytes are {"hex": "…"} both ways; undefined is null.
+// {"value"} or {"threw"}. Bytes are {"hex": "…"} both ways; {"subtle": true} is Node's cryptography; undefined is null.
 import { createInterface } from "node:readline";
 
 const pages = new URL("../../src/coatcheck/tools/pages/", import.meta.url);
 
-const taken = (key, value) => (typeof value?.hex === "string" ? Uint8Array.from(Buffer.from(value.hex, "hex")) : value);
+function taken(key, value) {
+  if (value?.subtle === true) return globalThis.crypto.subtle;
+  return typeof value?.hex === "string" ? Uint8Array.from(Buffer.from(value.hex, "hex")) : value;
+}
 const given = (key, value) => (value instanceof Uint8Array ? { hex: Buffer.from(value).toString("hex") } : value);
 
 for await (const line of createInterface({ input: process.stdin })) {

@@ -21,7 +21,8 @@ export function find(pasted) {
   const found = [...new Set(Array.from(pasted.matchAll(TOKEN), (one) => one[0].replace(/\.+$/, keptDots)))].slice(0, MOST);
   if (found.length > 1) return { tokens: found, taken: ["the text around them"] };
   const whole = joined(text);
-  if (whole !== null) return { tokens: [whole], taken: whole === text ? taken : [...taken, "blanks and line breaks"] };
+  // A token with a damaged letter is left whole; what stands before a sound one, an address for instance, is not.
+  if (whole !== null && (found.length === 0 || /^e[yw]/.test(whole))) return { tokens: [whole], taken: whole === text ? taken : [...taken, "blanks and line breaks"] };
   if (found.length === 1) return { tokens: found, taken: ["the text around it"] };
   return { tokens: [text], taken };
 }
@@ -36,8 +37,8 @@ function unwrap(text) {
   const taken = [];
   for (let again = true; again; ) {
     again = false;
-    const bare = /^(["'`<])([\s\S]*)(["'`>])[;,\s]*$/.exec(text);
-    if (bare && (bare[1] === bare[3] || bare[1] + bare[3] === "<>")) {
+    const bare = /^(["'`<“])([\s\S]*)(["'`>”])[;,\s]*$/.exec(text);
+    if (bare && (bare[1] === bare[3] || ["<>", "“”"].includes(bare[1] + bare[3]))) {
       text = bare[2].trim();
       again = note(taken, "quotes");
     }
@@ -60,5 +61,5 @@ function note(taken, words) {
 /** The text in one piece, if it is one token on one or several lines; or null, if it is prose or a list of things. */
 function joined(text) {
   const lines = text.split(/[ \t]*\\?(?:\r\n|\n|\r)[ \t]*/);
-  return lines.some((line) => /[\s"';,<>{}]/.test(line)) ? null : lines.join("");
+  return lines.some((line) => /[\s"';,<>{}&]/.test(line)) ? null : lines.join("");
 }
