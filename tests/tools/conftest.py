@@ -29,6 +29,10 @@ def call(node):
     def to_json(value):
         return {"hex": bytes(value).hex()}
 
+    def whole(digits):
+        # JavaScript writes a large number with the fewest digits that mean it, which is not the integer that it is.
+        return int(digits) if len(digits) < 16 else float(digits)
+
     def from_json(found):
         return bytes.fromhex(found["hex"]) if set(found) == {"hex"} else found
 
@@ -40,7 +44,7 @@ def call(node):
             line = json.dumps({"module": module, "name": name, "args": args}, default=to_json)
             process.stdin.write(line + "\n")
             process.stdin.flush()
-            said = json.loads(process.stdout.readline(), object_hook=from_json)
+            said = json.loads(process.stdout.readline(), object_hook=from_json, parse_int=whole)
             assert "threw" not in said, said["threw"]
             return said["value"]
 
