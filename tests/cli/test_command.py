@@ -39,6 +39,7 @@ COMMANDS = [
     ("keys", "reset"),
     ("token", "decode"),
     ("token", "verify"),
+    ("choose",),
     ("tools",),
     ("fleet",),
     ("migrate",),
@@ -48,8 +49,8 @@ COMMANDS = [
     ("restore",),
     ("panic",),
 ]
-WITHOUT_DATABASE = (("fleet",), ("keys", "list"), ("token", "decode"), ("token", "verify"), ("tools",))
-WITHOUT_STORE = (("token", "decode"), ("tools",))
+WITHOUT_DATABASE = (("choose",), ("fleet",), ("keys", "list"), ("token", "decode"), ("token", "verify"), ("tools",))
+WITHOUT_STORE = (("choose",), ("token", "decode"), ("tools",))
 ON_A_STORE = {
     "users list": (),
     "users passwd": ("x",),

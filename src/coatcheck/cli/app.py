@@ -20,6 +20,8 @@ import typer
 
 from coatcheck.cli.audit import EXAMPLES as AUDIT_EXAMPLES
 from coatcheck.cli.audit import audit
+from coatcheck.cli.choose import EXAMPLES as CHOOSE_EXAMPLES
+from coatcheck.cli.choose import choose
 from coatcheck.cli.clients import app as clients
 from coatcheck.cli.fleet import EXAMPLES as FLEET_EXAMPLES
 from coatcheck.cli.fleet import fleet
@@ -47,6 +49,7 @@ app.add_typer(sessions, name="sessions")
 app.add_typer(clients, name="clients")
 app.add_typer(keys, name="keys")
 app.add_typer(token, name="token")
+app.command("choose", epilog=CHOOSE_EXAMPLES, short_help="Cookie, JWT or both? A handful of questions.")(choose)
 app.command("tools", epilog=TOOLS_EXAMPLES, short_help="Write the pages for debugging, as files.")(tools)
 app.command("fleet", epilog=FLEET_EXAMPLES, short_help="Show who answers from memory.")(fleet)
 app.command("migrate", epilog=MIGRATE_EXAMPLES, short_help="Make or update the tables in PostgreSQL.")(migrate)

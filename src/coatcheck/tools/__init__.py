@@ -42,4 +42,10 @@ TOOLS: tuple[Tool, ...] = (
         short="JWT",
         about="Read a token, see what is wrong with it, and verify its signature with a key of yours.",
     ),
+    Tool(
+        name="choose",
+        title="Cookie, JWT or both?",
+        short="Choose",
+        about="A handful of plain questions, a clear verdict with its reasons, and what you give up.",
+    ),
 )

@@ -1,8 +1,8 @@
 """
 Cookie, JWT or hybrid: from answers to a verdict. Floor 6; may import: its own room.
 
-Questions, rules, verdicts, figures and code are data, in ``pages/choose/guide.mjs``, which the page ``/tools/choose`` uses,
-too. ``decide.mjs`` beside it does there what this module does here; a test holds the two to one answer for every
+Questions, rules, verdicts, figures and code are data, in ``pages/choose/guide.mjs``, which the page ``/tools/choose``
+uses, too. ``decide.mjs`` beside it does there what this module does here; a test holds the two to one answer for every
 combination of answers.
 
 Rules of this module:

@@ -43,8 +43,24 @@ def show_token(name, *, fits=None):
     return do
 
 
+def answer(*labels):
+    """Answers questions of the guide."""
+
+    def do(page):
+        for label in labels:
+            page.get_by_label(label).check()
+
+    return do
+
+
 # How a page gets something into it, so that it is looked at as people see it: {state: what to do with the page}.
 FILLED = {
+    "choose": {
+        "half": lambda page: page.get_by_label("Several services of our own").check(),
+        "decided": answer(
+            "Each service by itself", "Both: pages in browsers", "Yes: the very next", "Yes: they keep", "No: as little"
+        ),
+    },
     "index": {"open": lambda page: page.locator(".promise summary").click()},
     "jwt": {
         "open": lambda page: page.locator(".promise summary").click(),

@@ -153,6 +153,7 @@ export const GUIDE = {
     { "for": ["hybrid", "jwt"], "when": [{ "verify": ["alone"] }, { "backends": ["federation"] }], "text": "Each service verifies with a public key, and asks nobody." },
     { "for": ["hybrid"], "when": [{ "rotation": ["no"], "clients": ["browsers"] }], "text": "No refresh tokens: a new short token comes from the session by itself." },
     { "for": ["hybrid"], "when": [{ "rotation": ["no"], "clients": ["programs", "both"] }], "text": "No refresh tokens: programs keep the cookie in a cookie jar, and get a new short token with it." },
+    { "for": ["hybrid"], "text": "Each part is there for a need of yours: the cookie for simplicity and safekeeping, the token for those who cannot use it." },
     { "for": ["hybrid", "jwt"], "when": [{ "feed": ["yes"] }], "text": "With the feed the next verify refuses a revoked token: instant, though each service checks alone." },
     { "for": ["jwt"], "when": [{ "backends": ["one", "cluster"] }, { "verify": ["store"] }], "text": "Nobody needs a cookie, and your own services refuse a revoked token at the next request: they have the store." },
     { "for": ["jwt"], "text": "Clients without cookies send it in a header, and no other site can make them send it." },
