@@ -60,13 +60,13 @@ def base(request):
 @pytest.fixture
 def visit(profile):
     """
-    Opens a tool: ``visit(address)``. The page tells what it has asked for, and what went wrong in it.
+    Opens a tool: ``visit(address)``, at the time *now* if that is given. What it asks for and what goes wrong is noted.
 
     After each test nothing went wrong: no error, nothing that the policy forbids, and nothing asked for but the page.
     """
     opened = []
 
-    def go(address, **kwargs):
+    def go(address, now=None, **kwargs):
         context = profile(**kwargs)
         context.add_init_script(WATCH)
         page = context.new_page()
@@ -75,6 +75,8 @@ def visit(profile):
         page.on("websocket", lambda socket: noted.asked.append(socket.url))
         page.on("pageerror", lambda error: noted.errors.append(str(error)))
         page.on("console", lambda said: noted.errors.append(said.text) if said.type == "error" else None)
+        if now is not None:
+            page.clock.install(time=now)  # and it stands still until the test moves it
         page.goto(address)
         opened.append(noted)
         return page

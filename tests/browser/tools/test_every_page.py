@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
+from tests.tools.vectors import BY_NAME, KEYS
 
 from coatcheck.tools import TOOLS, build
 
@@ -28,10 +29,34 @@ RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"
 AXE = """async rules => (await axe.run({runOnly: rules})).violations
     .map(one => [one.id, one.nodes.map(node => node.html)])"""
 
-# How a page gets something into it, so that it is looked at as people see it: name -> what to do with the page.
+
+def show_token(name, *, fits=None):
+    """Paste a token of tokens.json, and the right key for it or another."""
+
+    def do(page):
+        page.get_by_role("textbox", name="Token").fill(BY_NAME[name]["token"])
+        if fits is not None:
+            page.get_by_label("Secret or public key").fill(KEYS["p256" if fits else "other"]["pem"])
+            words = "The signature fits" if fits else "Not genuine"
+            expect(page.locator(".verdict h2")).to_contain_text(words)
+
+    return do
+
+
+# How a page gets something into it, so that it is looked at as people see it: {state: what to do with the page}.
 FILLED = {
-    "index": lambda page: None,
-    "jwt": lambda page: None,
+    "index": {"open": lambda page: page.locator(".promise summary").click()},
+    "jwt": {
+        "open": lambda page: page.locator(".promise summary").click(),
+        "hostile": show_token("markup and controls"),
+        "careless": show_token("RFC 7515, appendix A.1"),
+        "broken": show_token("no comma"),
+        "encrypted": show_token("encrypted"),
+        "long": show_token("too long for a cookie"),
+        "opaque": show_token("a session token"),
+        "fits": show_token("every kind of value", fits=True),
+        "forged": show_token("every kind of value", fits=False),
+    },
 }
 
 
@@ -43,29 +68,34 @@ def address(base, tool):
 
 @pytest.mark.parametrize("tool", build.ALL, ids=lambda tool: tool.name)
 @pytest.mark.parametrize("width", [360, 1280])
-def test_every_page(served, visit, axe, tool, width):
+@pytest.mark.parametrize("states", ["one", pytest.param("all", marks=pytest.mark.long)])
+def test_every_page(served, visit, axe, tool, width, states):
     """Nothing scrolls sideways or is tiny, and axe-core finds nothing, empty and filled, by day and by night."""
     page = visit(address(served, tool), viewport={"width": width, "height": 800})
     expect(page.get_by_role("heading", level=1)).to_have_text(tool.title)
     assert page.title() == f"{tool.title} · Coatcheck"
-    for state in ("empty", "filled"):
-        if state == "filled":
-            page.locator(".promise summary").click()
-            FILLED[tool.name](page)
+    filled = list({"empty": lambda page: None, **FILLED[tool.name]}.items())
+    for state, fill in filled[-1:] if states == "one" else filled:
+        fill(page)
         page.evaluate(PAINTED)
         assert page.evaluate(OVERFLOW) <= 0, state
         assert page.evaluate(SMALL) == [], state
-        for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)
-            if os.environ.get("SCREENSHOTS"):
-                SHOTS.mkdir(exist_ok=True)
-                page.screenshot(path=SHOTS / f"tool-{tool.name}-{state}-{width}-{scheme}.png", full_page=True)
+        if os.environ.get("SCREENSHOTS"):
+            take_pictures(page, f"tool-{tool.name}-{state}-{width}")
         # Before axe-core, whose own work is none of the page's.
         assert page.evaluate("window.violations") == []
         page.evaluate(axe)
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)
             assert page.evaluate(AXE, RULES) == [], (state, scheme)
+
+
+def take_pictures(page, name):
+    """By day and by night, for people to look at."""
+    SHOTS.mkdir(exist_ok=True)
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        page.screenshot(path=SHOTS / f"{name}-{scheme}.png", full_page=True)
 
 
 def test_the_pages_lead_to_each_other(base, profile):

@@ -2,9 +2,8 @@
 //
 // Rules: what is taken off is told. A text that could be a damaged token is left whole, so that the damage can be shown.
 
-// A JSON object in base64url begins with "ey" ({ and a quote or a blank) or "ew" ({ and a line break).
-const TOKEN = /(?<![\w.-])e[yw][\w-]{6,}(?:\.[\w-]*){2,4}/g;
 const MOST = 20;
+const SHORTEST = 8;
 
 const WRAPPINGS = [
   [/^(?:-H\s+|--header\s+)/, "curl's -H"],
@@ -18,7 +17,7 @@ const WRAPPINGS = [
 export function find(pasted) {
   const { text, taken } = unwrap(pasted.trim());
   if (text === "") return { tokens: [], taken: [] };
-  const found = [...new Set(Array.from(pasted.matchAll(TOKEN), (one) => one[0].replace(/\.+$/, keptDots)))].slice(0, MOST);
+  const found = candidates(pasted);
   if (found.length > 1) return { tokens: found, taken: ["the text around them"] };
   const whole = joined(text);
   // A token with a damaged letter is left whole; what stands before a sound one, an address for instance, is not.
@@ -27,10 +26,34 @@ export function find(pasted) {
   return { tokens: [text], taken };
 }
 
-/** A full stop after a sentence is none of the token's; the one before an empty signature is. */
-function keptDots(dots, offset, text) {
-  const before = text.slice(0, offset).split(".").length;
-  return before >= 3 ? "" : dots;
+/**
+ * The words that have the look of a token. Found letter by letter: a regular expression that remembers each letter of
+ * 8 MB has no place to do so.
+ */
+function candidates(text) {
+  const found = new Set();
+  for (let start = 0; start < text.length && found.size < MOST; ) {
+    let end = start;
+    while (end < text.length && isOfTokens(text.charCodeAt(end))) end += 1;
+    // A JSON object in base64url begins with "ey" ({ and a quote or a blank) or "ew" ({ and a line break).
+    if (end - start > SHORTEST && /^e[yw]/.test(text.slice(start, start + 2))) {
+      const token = withoutFullStop(text.slice(start, end).split(".").slice(0, 5));
+      if (token) found.add(token);
+    }
+    start = end + 1;
+  }
+  return [...found];
+}
+
+function isOfTokens(code) {
+  const isLetter = (code >= 97 && code <= 122) || (code >= 65 && code <= 90);
+  return isLetter || (code >= 48 && code <= 57) || code === 45 || code === 46 || code === 95;
+}
+
+/** The parts together, or null. A full stop after a sentence is none of the token's; one before no signature is. */
+function withoutFullStop(parts) {
+  while (parts.length > 3 && parts.at(-1) === "") parts.pop();
+  return parts.length >= 3 && parts[0].length >= SHORTEST ? parts.join(".") : null;
 }
 
 function unwrap(text) {

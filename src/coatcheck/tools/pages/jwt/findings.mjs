@@ -14,6 +14,7 @@ const TYPES = /^(?:application\/)?(?:jwt|at\+jwt|dpop\+jwt|logout\+jwt|secevent\
 const MILLISECONDS = 1e11; // as seconds this is the year 5138
 const DAY_S = 86_400;
 const HOUR_S = 3600;
+const DUPLICATES = 10;
 /** Where the sizes of tokens usually lie, in bytes. */
 export const USUAL = { least: 300, most: 800 };
 
@@ -95,13 +96,18 @@ function inText(token) {
   const found = [];
   for (const part of token.parts) {
     for (const { code } of part.isRaw ? [] : part.base.notes) found.push(deviation(code, part));
-    for (const { name, path } of part.json?.duplicates ?? []) {
+    for (const { name, path } of twice(part.json?.duplicates ?? [])) {
       const where = path ? ` within “${short(path)}”` : "";
       found.push(danger("duplicate", `“${short(name)}” comes twice in the ${part.name}${where}`, "Most libraries take the last one, some the first: two programs read two different tokens. RFC 7519 allows to refuse it, and you should."));
     }
     if (part.utf8?.text.startsWith("\ufeff")) found.push(warn("bom", `The ${part.name} begins with a byte order mark`, "JSON has none: strict libraries refuse it."));
   }
   return found;
+}
+
+/** Each name once, and not more than anybody reads. */
+function twice(duplicates) {
+  return [...new Map(duplicates.map((one) => [`${one.path}.${one.name}`, one])).values()].slice(0, DUPLICATES);
 }
 
 function deviation(code, part) {

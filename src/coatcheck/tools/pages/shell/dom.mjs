@@ -78,6 +78,7 @@ export function onInput(field, work, pauseMs = 120) {
   field.addEventListener("input", (event) => {
     clearTimeout(timer);
     const isTyped = event.inputType === "insertText" || event.inputType === "deleteContentBackward";
-    timer = setTimeout(work, isTyped ? pauseMs : 0);
+    if (isTyped) timer = setTimeout(work, pauseMs);
+    else work();
   });
 }
