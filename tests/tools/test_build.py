@@ -76,6 +76,7 @@ def test_a_page_holds_all_it_needs(tool, suffix):
             assert tag == "link" and attributes["rel"] == "icon" and attributes["href"].startswith("data:")
         assert not [name for name in attributes if name.startswith("on")]
     assert [tag for tag, _ in read.elements].count("script") == 1
+    assert "Content-Security-Policy" in page.text.splitlines()[4]  # as the page says to those who want to check
     # The policy comes before everything that it is to hold for.
     assert page.text.index("Content-Security-Policy") < page.text.index("<title>") < page.text.index("<style>")
 

@@ -191,6 +191,23 @@ def test_only_administrators(server):
         expect(page.get_by_role("heading", level=1)).to_have_text("Only for administrators")
 
 
+def test_the_tools_are_out_of_reach_of_the_session(server):
+    """They are found on the home page, and are shown in an origin of nobody's, without what belongs to the session."""
+    server.add("Debugger")
+    page = server.enter("Debugger")
+    page.get_by_role("link", name="Tools").click()
+    page.get_by_role("main").get_by_role("link", name="JWT decoder").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("JWT decoder")
+    assert urlsplit(page.url).path == "/tools/jwt"
+    assert page.evaluate("[origin, isSecureContext]") == ["null", True]
+    page.get_by_role("button", name="Example").click()
+    expect(page.get_by_role("heading", name="Not verified", exact=True)).to_be_visible()
+    page.get_by_label("Secret or public key").fill("an example, and no secret at all")
+    expect(page.get_by_role("heading", name="The signature fits", exact=True)).to_be_visible()
+    page.goto(f"{server.url}/devices")
+    expect(page.locator("[data-sid]")).to_have_count(1)
+
+
 def test_what_they_send_stays_text(server):
     """Names and user agents are shown as they came, and do nothing."""
     server.add("Warden", admin=True)

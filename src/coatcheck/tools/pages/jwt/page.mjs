@@ -4,7 +4,7 @@
 // Rules: nothing that was pasted leaves this module but as text nodes. While a signature is being tried, and whenever
 // anything has changed since, the page says "not verified".
 
-import { announce, byId, el, fill, onInput } from "../shell/dom.mjs";
+import { announce, byId, el, fill } from "../shell/dom.mjs";
 import { acceptText } from "../shell/drop.mjs";
 import { member } from "../shared/json.mjs";
 import { makeExample } from "./example.mjs";
@@ -116,8 +116,9 @@ function tick() {
   if (!shownFindings.update(allFindings())) show();
 }
 
-onInput(tokenField, tokenChanged);
-onInput(keyField, () => {
+// At once, not after a pause: nothing may stand beside a text that it is not about.
+tokenField.addEventListener("input", tokenChanged);
+keyField.addEventListener("input", () => {
   byId("clear").hidden = tokenField.value === "" && keyField.value === "";
   keyChanged();
 });

@@ -71,7 +71,7 @@ function row({ name, value }, about, now, isOverridden) {
       {},
       shown(name, value, now),
       isOverridden && el("p", { class: "hint" }, el("span", { class: "tag red" }, "comes again further down")),
-      el("p", { class: "hint" }, about ?? "The issuer's own; no standard says what it means."),
+      el("p", { class: "hint" }, about ?? "The issuer's own."),
     ),
   );
 }

@@ -103,9 +103,13 @@ function write(out, node, indent) {
 
 /** A list of plain values on one line, if it fits there. */
 function shortLine(items) {
-  if (items.length > 12 || items.some((one) => one.members || one.items)) return null;
-  const line = `[${items.map((one) => (one.type === "number" ? one.raw : JSON.stringify(one.value))).join(", ")}]`;
+  if (items.length > 12 || items.some((one) => (one.members ?? one.items)?.length > 0)) return null;
+  const line = `[${items.map(inline).join(", ")}]`;
   return line.length <= 60 ? line : null;
+}
+
+function inline({ type, raw, value }) {
+  return { number: raw, object: "{}", array: "[]" }[type] ?? JSON.stringify(value);
 }
 
 /** Line and column of a place, both from 1. */

@@ -71,14 +71,3 @@ export function announce(words) {
   const announcer = byId("announcer");
   if (announcer.textContent !== words) announcer.textContent = words;
 }
-
-/** Call back when typing has paused, and at once for what was pasted or dropped. */
-export function onInput(field, work, pauseMs = 120) {
-  let timer = 0;
-  field.addEventListener("input", (event) => {
-    clearTimeout(timer);
-    const isTyped = event.inputType === "insertText" || event.inputType === "deleteContentBackward";
-    if (isTyped) timer = setTimeout(work, pauseMs);
-    else work();
-  });
-}
