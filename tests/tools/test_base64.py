@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-import datetime
+import datetime as dt
 import zlib
 
 import pytest
@@ -11,13 +11,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.tools.pictures import PIXEL
 from tests.tools.vectors import KEYS
 
 NOW = 1_800_000_000
 MANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-PIXEL = (
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="  # one of 1 × 1
-)
 
 
 def read(call, text):
@@ -135,14 +133,14 @@ def certificate(days):
     name = x509.Name(
         [x509.NameAttribute(x509.NameOID.COMMON_NAME, "a.example"), x509.NameAttribute(x509.NameOID.COUNTRY_NAME, "DE")]
     )
-    until = datetime.datetime.fromtimestamp(NOW, datetime.UTC) + datetime.timedelta(days=days)
+    until = dt.datetime.fromtimestamp(NOW, dt.UTC) + dt.timedelta(days=days)
     made = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(4711)
-        .not_valid_before(until - datetime.timedelta(days=90))
+        .not_valid_before(until - dt.timedelta(days=90))
         .not_valid_after(until)
         .sign(key, hashes.SHA256())
     )

@@ -4,7 +4,7 @@
 // What is long is cut in the fields and says so; copying and saving give all of it.
 
 import { copyButton } from "../shell/copy.mjs";
-import { announce, byId, fill, onInput } from "../shell/dom.mjs";
+import { announce, byId, fill } from "../shell/dom.mjs";
 import { acceptFiles } from "../shell/drop.mjs";
 import { decodeHex, encodeHex } from "../shared/hex.mjs";
 import { decodeUtf8, encodeUtf8 } from "../shared/utf8.mjs";
@@ -67,6 +67,7 @@ function showContent() {
 
 function putContent(mode, text, bad) {
   const isHex = mode === "hex";
+  content.classList.toggle("pairs", isHex);
   const all = isHex ? encodeHex(state.bytes.subarray(0, SHOWN / 3 + 1), " ") : text;
   const isCut = cutInto(content, all) || (isHex && state.bytes.length > SHOWN / 3);
   const isLossy = !isHex && bad !== null;
@@ -136,8 +137,8 @@ function clear() {
 fill(byId("encoded-tools"), smallButton("Clear", clear, { id: "clear", hidden: true }), copyButton("the base64", () => state.encodedAll));
 const whole = () => (picked("mode") === "hex" ? encodeHex(state.bytes, " ") : decodeUtf8(state.bytes).text);
 fill(byId("content-tools"), smallButton("Save", save, { "aria-label": "Save the content as a file" }), copyButton("the content", whole));
-onInput(encoded, encodedChanged);
-onInput(content, contentChanged);
+encoded.addEventListener("input", encodedChanged);
+content.addEventListener("input", contentChanged);
 for (const one of document.querySelectorAll("input[name=alphabet], #padding, #line")) one.addEventListener("change", optionsChanged);
 for (const one of document.querySelectorAll("input[name=mode]")) {
   one.addEventListener("change", () => {
