@@ -108,6 +108,7 @@ def test_it_breaks_here(tool):
     expect(tool.get_by_role("heading", name="“*” (U+002A) does not belong here")).to_be_visible()
 
 
+@pytest.mark.long
 def test_what_it_is(tool):
     """A picture is drawn, a certificate is read, JSON is laid out."""
     encoded(tool).fill(f"data:image/png;base64,{PIXEL}")
@@ -135,6 +136,7 @@ def test_hostile_content_stays_text(tool):
     assert tool.evaluate(MADE_OF_TEXT) == 0
 
 
+@pytest.mark.long
 def test_files(served, profile):
     """One is chosen or dropped, and its bytes come back as a file, unchanged."""
     page = profile().new_page()
