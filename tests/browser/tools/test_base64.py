@@ -100,6 +100,19 @@ def test_hex_and_what_is_no_text(tool):
     assert tool.evaluate(CODES) == ["hex_character"]
 
 
+def test_what_is_written_follows_what_was_read(tool):
+    """The alphabet and the padding of a text that was pasted are kept when its content is changed."""
+    encoded(tool).fill("Pj8_YQ")
+    content(tool).fill(">?>?a")
+    expect(encoded(tool)).to_have_value("Pj8-P2E")
+    encoded(tool).fill("Pj8/YQ==")
+    content(tool).fill(">??ab>?")
+    expect(encoded(tool)).to_have_value("Pj8/YWI+Pw==")
+    encoded(tool).fill("//8=")
+    expect(content(tool)).to_have_value("ff ff")
+    assert tool.evaluate(CODES) == ["not_utf8"]
+
+
 def test_it_breaks_here(tool):
     """The letter is marked, and what stands before it is read."""
     encoded(tool).fill("aGVsbG8*d29y")
@@ -114,6 +127,7 @@ def test_what_it_is(tool):
     encoded(tool).fill(f"data:image/png;base64,{PIXEL}")
     expect(what(tool)).to_have_text("A PNG picture")
     tool.wait_for_function("document.querySelector('.picture').naturalWidth === 1")
+    assert tool.evaluate(CODES) == []
     tool.evaluate(DROP, ["#encoded", list(certificate(30))])
     expect(what(tool)).to_have_text("A certificate (X.509)")
     expect(tool.locator(".facts")).to_contain_text("CN=a.example, C=DE (itself)")

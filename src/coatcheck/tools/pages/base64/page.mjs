@@ -25,7 +25,7 @@ const pick = (name, value) => { document.querySelector(`input[name=${name}][valu
 function encodedChanged() {
   const read = readBase64(encoded.value);
   Object.assign(state, { bytes: read.bytes, read, encodedAll: encoded.value, name: "", findings: textFindings(read, encoded.value) });
-  if (read.letters > 0) followText(read);
+  if (read.letters > 0 && !read.fatal) followText(read);
   showContent();
   show();
 }
@@ -104,7 +104,10 @@ function show() {
     return;
   }
   const what = recognise(bytes, Date.now() / 1000, { isBasic: read?.taken.some((one) => one.includes("Basic")) ?? false });
-  const found = [...state.findings, ...byteFindings(bytes, decodeUtf8(bytes))];
+  // Nobody expects text of what is recognised as something else.
+  const isPlain = what.kind === "bytes" || what.kind === "utf16";
+  const ofBytes = byteFindings(bytes, decodeUtf8(bytes)).filter(({ code }) => isPlain || code !== "not_utf8");
+  const found = [...state.findings, ...ofBytes];
   fill(byId("results"), resultPanel({ bytes, what, found, read, pasted: encoded.value, name: state.name, written: state.encodedAll.length }));
   announce(`${what.title}. ${found.length === 0 ? "Nothing is odd about it" : found[0].title}.`);
 }

@@ -53,7 +53,7 @@ function facts(bytes, read, name, written) {
     ["File", name && el("span", { class: "theirs" }, hostile(name, 200))],
     ["Size", `${count(bytes.length, "byte")}, as base64 ${count(letters, "letter")}`],
     ["Alphabet", read && ALPHABETS[read.alphabet]],
-    ["Padding", read && (read.padding > 0 ? "=".repeat(Math.min(read.padding, 8)) : read.wanted > 0 ? "none" : "none, and none belongs there")],
+    ["Padding", read && !read.fatal && (read.padding > 0 ? "=".repeat(Math.min(read.padding, 8)) : read.wanted > 0 ? "none" : "none, and none belongs there")],
     ["Says of itself", read?.mime && hostile(read.mime, 100)],
     ["Taken off", read && read.taken.length > 0 && read.taken.join(", ")],
     ["Lines", read && read.lines.length > 1 && `of ${read.lines.join(", ")} letters`],
