@@ -12,6 +12,7 @@
 #include "guards.hpp"
 #include "lease.hpp"
 #include "mint.hpp"
+#include "slots.hpp"
 #include "subject.hpp"
 
 struct Case {
@@ -104,6 +105,11 @@ inline std::vector<Case> all_cases(bool quick) {
     cases.push_back(small_case(without.empty() ? "revoke_user and sign-in" : without_name(without), "subject",
                                "1 sign-in, 1 JWT", Subject(set_of(without)), without));
   };
+  const auto slots = [&](std::vector<Guard> without) {
+    cases.push_back(small_case(without.empty() ? "revoke_user and sign-in, in three slots"
+                                               : without_name(without) + " (three slots)",
+                               "slots", "three slots, failover of the subject's", Slots(set_of(without)), without));
+  };
   const auto embedded = [&](bool own, std::vector<Guard> without) {
     const char* scope = own ? "2 threads, own write" : "2 threads, another process writes";
     cases.push_back(
@@ -155,6 +161,16 @@ inline std::vector<Case> all_cases(bool quick) {
   subject({NO_IAT_COMPARISON});
   subject({SIGN_IN_COMPARES_GENERATION});
   subject({GENERATION_BEFORE_PASSWORD});
+  slots({});
+  slots({TOMBSTONE_NOT_A_HOLE});
+  slots({OPEN_UNTIL_LOGGED});
+  slots({LISTED_UNTIL_LOGGED});
+  slots({GENERATION_BEFORE_LIST});
+  slots({GENERATION_NEVER_REPEATS});
+  slots({DURABLE_BEFORE_RETURN});
+  slots({DURABLE_SIGN_IN});
+  slots({SIGN_IN_COMPARES_GENERATION});
+  slots({GENERATION_BEFORE_PASSWORD});
 
   breaks("late, sweeps", {RENEW_BEFORE_READ});
   breaks("late, sweeps", {COUNTER_NEVER_REPEATS});

@@ -19,6 +19,13 @@
   G(NO_IAT_COMPARISON, "Log", "nothing compares iat with the time of a revocation")                                  \
   G(SIGN_IN_COMPARES_GENERATION, "Log", "a sign-in is refused when the subject's generation has moved")              \
   G(GENERATION_BEFORE_PASSWORD, "Log", "a sign-in reads the generation before it checks the password")               \
+  G(TOMBSTONE_NOT_A_HOLE, "Log", "what is ended leaves a tombstone: no late request makes it anew")                  \
+  G(OPEN_UNTIL_LOGGED, "Log", "what was changed stays open, beside its row, until the log has it")                   \
+  G(LISTED_UNTIL_LOGGED, "Log", "a session stays in its subject's list until the log has its end")                   \
+  G(GENERATION_BEFORE_LIST, "Log", "revoke_user raises the generation, and then reads what is listed")               \
+  G(GENERATION_NEVER_REPEATS, "Log", "no generation is given out twice, also when the first time is lost")           \
+  G(DURABLE_BEFORE_RETURN, "Log", "a revocation returns when it is durable")                                         \
+  G(DURABLE_SIGN_IN, "Log", "a sign-in returns when it is durable")                                                  \
   G(RENEW_BEFORE_READ, "Heartbeat", "the row is written and committed; only then are the changes read")              \
   G(COUNTER_NEVER_REPEATS, "Heartbeat", "a row's counter takes each value once, also when a request comes twice")    \
   G(JOIN_ACKNOWLEDGES_NOTHING, "Heartbeat", "a join writes applied 0")                                               \
