@@ -134,7 +134,7 @@ class Steps:
             if isinstance(said, Moved):
                 return MOVED
             listed = said
-        # Both are looked at later by a sweep, which keeps the one that leads to the row by then: whatever becomes of us.
+        # A sweep looks at both later, and keeps the one that leads to the row by then: whatever becomes of us.
         pointer, due = self._n.pointer(old), stamp.forget_token
         pointed, _ = await asyncio.gather(
             self._point(record.digest, self._rows.key(session.sid), due),

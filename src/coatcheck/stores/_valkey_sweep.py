@@ -10,8 +10,6 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from coatcheck.records import ENDED, Kind
 from coatcheck.stores import _valkey_scripts as scripts
 from coatcheck.stores._valkey_home import Home, Line, Voucher
