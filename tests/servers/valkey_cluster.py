@@ -1,0 +1,207 @@
+"""A Valkey Cluster, and what happens to one: primaries are lost, replicas take over, slots move."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import redis
+from redis.crc import key_slot
+from tests.servers.valkey_groups import Group
+from tests.servers.valkey_process import Server, follows, until
+
+SLOTS = 16_384
+_NODE_TIMEOUT_MS = 1000
+
+
+class Seen(NamedTuple):
+    """What a node thinks of another."""
+
+    id: str
+    port: int
+    flags: frozenset[str]
+    follows: str
+    slots: frozenset[int]
+
+    @property
+    def primary(self) -> bool:
+        return "master" in self.flags and not self.flags & {"fail", "noaddr", "handshake"}
+
+
+class Cluster(Group):
+    """A cluster. Nodes keep their numbers whatever they are; which are primaries, the cluster knows."""
+
+    def __init__(self, folder: Path, *, primaries: int = 3, replicas: int = 1, **how: Any) -> None:
+        super().__init__(folder, count=primaries * (1 + replicas), **how)
+        self._primaries = primaries
+        self.settings = {
+            "cluster-enabled": "yes",
+            "cluster-node-timeout": str(_NODE_TIMEOUT_MS),
+            # A replica that was cut off for long is still better than none, and stays where it is.
+            "cluster-replica-validity-factor": "0",
+            "cluster-allow-replica-migration": "no",
+            **self.settings,
+        }
+
+    def url(self, *, prefix: str | None = None, **options: str) -> str:
+        """Return a store URL that names three nodes."""
+        url = self.nodes[0].url(prefix=prefix, cluster="true", **options)
+        return url.replace(self.nodes[0].place(), self.nodes[0].place(*self.nodes[1:3]), 1)
+
+    def make(self) -> None:
+        super().make()
+        first, count = self.nodes[0], self._primaries
+        for n, node in enumerate(self.nodes):
+            node.call("CLUSTER", "SET-CONFIG-EPOCH", n + 1)
+            if n < count:
+                node.call("CLUSTER", "ADDSLOTSRANGE", SLOTS * n // count, SLOTS * (n + 1) // count - 1)
+            for other in self.nodes[:n]:
+                node.call("CLUSTER", "MEET", "127.0.0.1", other.port, other.bus)
+        until(lambda: all(self._all_met(node) for node in self.nodes), "they do not meet")
+        ids = {one.port: one.id for one in self.seen(first)}
+        for n, node in enumerate(self.nodes[count:]):
+            node.call("CLUSTER", "REPLICATE", ids[self.nodes[n % count].port])
+        self.settle()
+
+    def _all_met(self, node: Server) -> bool:
+        seen = self.seen(node)
+        return len(seen) == len(self.nodes) and not any(one.flags & {"handshake", "noaddr"} for one in seen)
+
+    # --- what there is ---
+
+    def seen(self, by: Server) -> list[Seen]:
+        """Return all nodes as one node sees them; none when it does not answer."""
+        try:
+            text = str(by.call("CLUSTER", "NODES", patience_s=1.0))
+        except (redis.ConnectionError, redis.TimeoutError):
+            return []
+        found = []
+        for line in text.splitlines():
+            name, address, flags, primary, _, _, _, _, *slots = line.split()
+            port = int(address.split("@")[0].rpartition(":")[2])
+            found.append(Seen(name, port, frozenset(flags.split(",")), primary, frozenset(_slots(slots))))
+        return found
+
+    def node(self, port: int) -> Server:
+        return next(node for node in self.nodes if node.port == port)
+
+    def id(self, node: Server) -> str:
+        return str(node.call("CLUSTER", "MYID"))
+
+    def primaries(self) -> list[Server]:
+        """Return those that have slots, in the eyes of most."""
+        return sorted({self._owner(slot) for slot in self._first_slots()}, key=self.nodes.index)
+
+    def _first_slots(self) -> set[int]:
+        views = [self.seen(node) for node in self.nodes]
+        return {min(one.slots) for view in views for one in view if one.slots}
+
+    def primary_of(self, key: str | int) -> Server:
+        """Return who has a key, or a slot."""
+        return self._owner(key if isinstance(key, int) else slot_of(key))
+
+    def _owner(self, slot: int) -> Server:
+        ports = [one.port for node in self.nodes for one in self.seen(node) if slot in one.slots]
+        assert ports, "no node answers"
+        return self.node(max(ports, key=ports.count))
+
+    def replicas_of(self, primary: Server) -> list[Server]:
+        """Return who follows it, running or not."""
+        mine = next(one.id for node in self.nodes for one in self.seen(node) if one.port == primary.port)
+        answering = next(view for node in self.nodes if (view := self.seen(node)))
+        return [self.node(one.port) for one in answering if one.follows == mine]
+
+    def settle(self) -> None:
+        """Wait until every running node says that all is well, and every running replica has what its primary has."""
+        running = [node for node in self.nodes if node.running()]
+        until(lambda: all(map(self._content, running)), "the cluster is not well")
+        for node in running:
+            if node.info("replication")["role"] == "slave":
+                follows(node)
+
+    def _content(self, node: Server) -> bool:
+        with contextlib.suppress(redis.ConnectionError, redis.TimeoutError):
+            ok = "cluster_state:ok" in str(node.call("CLUSTER", "INFO"))
+            seen = [one for one in self.seen(node) if not one.flags & {"fail", "fail?"}]
+            return ok and len([one for one in seen if one.primary and one.slots]) >= self._primaries
+        return False
+
+    # --- what happens to it ---
+
+    def await_other(self, slot: int, old: Server) -> Server:
+        """Wait until another than *old* has a slot, and says so itself; return it."""
+
+        def others() -> list[Server]:
+            rest = [node for node in self.nodes if node is not old]
+            return [
+                node for node in rest if any("myself" in one.flags and slot in one.slots for one in self.seen(node))
+            ]
+
+        until(others, f"nobody takes the place of {old}")
+        return others()[0]
+
+    def failover(self, primary: Server) -> Server:
+        """Have a replica take over in order, nothing lost; return it."""
+        slot, replica = self._slot_at(primary), self.replicas_of(primary)[0]
+        replica.call("CLUSTER", "FAILOVER")
+        self.await_other(slot, primary)
+        return replica
+
+    def lose(self, primary: Server) -> Server:
+        """Kill a primary, and wait until a replica has taken over by itself; return that one."""
+        slot = self._slot_at(primary)
+        primary.kill()
+        return self.await_other(slot, primary)
+
+    def _slot_at(self, primary: Server) -> int:
+        return min(next(one.slots for one in self.seen(primary) if "myself" in one.flags))
+
+    def moving(self, slot: int, to: Server) -> Iterator[str]:
+        """
+        Move a slot step by step; go on with it to the end.
+
+        Yields:
+            What has just been done: ``marked`` (keys that are not there are asked for at *to*), ``key`` after each key
+            but the last one, ``emptied``, and ``moved``.
+        """
+        source = self.primary_of(slot)
+        to.call("CLUSTER", "SETSLOT", slot, "IMPORTING", self.id(source))
+        source.call("CLUSTER", "SETSLOT", slot, "MIGRATING", self.id(to))
+        yield "marked"
+        while keys := source.call("CLUSTER", "GETKEYSINSLOT", slot, 1):
+            (key,) = keys
+            password = ("AUTH", to.password) if to.password else ()
+            source.call("MIGRATE", "127.0.0.1", to.port, key, 0, 5000, *password)
+            yield "key" if source.call("CLUSTER", "COUNTKEYSINSLOT", slot) else "emptied"
+        # The new owner first: whoever asks the old one meanwhile is sent there.
+        for node in (to, source, *self.primaries()):
+            node.call("CLUSTER", "SETSLOT", slot, "NODE", self.id(to))
+        yield "moved"
+
+    def move_slot(self, slot: int, to: Server, *, at_once: bool = False) -> None:
+        """
+        Move a slot with all its keys.
+
+        Args:
+            at_once: By the server's own means (Valkey 9), which nobody notices until all is there.
+        """
+        if not at_once:
+            for _ in self.moving(slot, to):
+                pass
+            return
+        self.primary_of(slot).call("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", self.id(to))
+        until(lambda: self.primary_of(slot) is to, f"{to} does not get the slot")
+
+
+def slot_of(key: str) -> int:
+    """Return the slot of a key."""
+    return key_slot(key.encode())
+
+
+def _slots(ranges: list[str]) -> Iterator[int]:
+    for part in ranges:
+        if not part.startswith("["):  # one that is moving
+            first, _, last = part.partition("-")
+            yield from range(int(first), int(last or first) + 1)
