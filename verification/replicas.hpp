@@ -13,15 +13,16 @@
 //   replicas_state.hpp    what there is to know of a moment
 //   replicas_servers.hpp  replication, failover, eras, names
 //   replicas_node.hpp     heartbeat, join, reads, keys
+//   replicas_alike.hpp    what need not be told apart
 //   replicas.hpp          the call, its barrier, the checks
 
 #pragma once
 
-#include "replicas_node.hpp"
+#include "replicas_alike.hpp"
 
-class Replicas : public ReplicasNode {
+class Replicas : public ReplicasAlike {
  public:
-  using ReplicasNode::ReplicasNode;
+  using ReplicasAlike::ReplicasAlike;
 
   template <class Go>
   void next(const State& s, Go& go) const {
@@ -158,7 +159,7 @@ class Replicas : public ReplicasNode {
   template <class Go>
   void append_line(const State& s, int k, Go& go) const {
     const Home& h = s.home[k];
-    if (!answers(s, k) || h.head >= POSITIONS) return;
+    if (!answers(s, k) || h.head >= scope_.lines) return;
     if (with(LOG_ONLY_UNDER_REGISTERED_NAME) && !counts(h.name, s.revoker.name)) return;
     State t = s;
     Revoker& me = t.revoker;

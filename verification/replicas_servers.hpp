@@ -98,7 +98,7 @@ class ReplicasServers : public ReplicasState {
     for (int k = 0; k < 2; ++k) {
       if (!runs_at_home(s, k) || s.home[k].known == home_name(s, k) || !with(NEW_HISTORY_NEW_ERA)) continue;
       if (k || with(ERA_COUNTS_WHEN_DURABLE) || s.registrar.era == 2) {
-        for (int draw = 1; draw <= 1 + scope_.unnoticed; ++draw) new_era(s, k, draw, go);
+        draw_era(s, k, go);
       }
     }
     if (!with(ERA_COUNTS_WHEN_DURABLE) && !s.registrar.era && s.home[0].known == OF_BEFORE) {
@@ -114,10 +114,17 @@ class ReplicasServers : public ReplicasState {
     }
   }
 
+  // At random, above its own: no two are alike, and only their order counts. The first that is drawn is 3; where the
+  // other server did not know of it, the second may be below.
   template <class Go>
-  void new_era(const State& s, int k, int draw, Go& go) const {
-    const int era = era_of(s.home[k].epoch) + draw;
-    if (era == era_of(s.home[1 - k].epoch)) return;  // drawn at random: no two are alike
+  void draw_era(const State& s, int k, Go& go) const {
+    const int own = era_of(s.home[k].epoch), other = era_of(s.home[1 - k].epoch);
+    if (!own && other) new_era(s, k, 1, go);
+    new_era(s, k, own || other ? 5 : 3, go);
+  }
+
+  template <class Go>
+  void new_era(const State& s, int k, int era, Go& go) const {
     State t = s;
     Home& h = t.home[k];
     const int was = h.known;
@@ -252,7 +259,7 @@ class ReplicasServers : public ReplicasState {
         t.home[k].key = 1 + s.home[k].epoch;
         go(t, "somebody adds a signing key on server %d of home", k);
       }
-      if (scope_.other && s.home[k].head < POSITIONS) {
+      if (scope_.other && s.home[k].head < scope_.lines) {
         State t = s;
         append(t.home[k], 0);
         go(t, "a change of another session is appended on server %d of home, position %d", k, t.home[k].head);

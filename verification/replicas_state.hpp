@@ -22,6 +22,7 @@ class ReplicasState {
     bool slow = false;           // who registers a name may be slow, so that others come between its steps
     bool recalls = false;        // a read may use the registered name that was heard before in this epoch
     bool other = false;          // a change of another session
+    int lines = 3;               // of the log, at most
   };
 
   enum Content { ABSENT, V1, V2_LOST, V2, V3, TOMBSTONE };  // of the row; V2_LOST: of a call that raised, or crashed
@@ -32,7 +33,7 @@ class ReplicasState {
   enum Registering { AT_REST, LOOKED, PROVING, PROVED_FIRST };
   enum Awaits { NOT_LISTED, ROW_0, ROW_1, NOBODY };
 
-  static constexpr int POSITIONS = 3, SUBS = 4;  // of the log; epochs of one era
+  static constexpr int SUBS = 4;  // epochs of one era
 
   struct Home {  // one of its two servers
     SMALL(u64, known, 2);    // the name that it takes for its own
@@ -126,15 +127,17 @@ class ReplicasState {
 
   State first() const {
     State s{};
+    const bool home = scope_.unnoticed && scope_.home_fails;
+    const bool rows = scope_.unnoticed && (scope_.rows_fail || scope_.one_server);
     for (Home& h : s.home) {
-      h.known = h.name = h.beside = scope_.unnoticed ? OF_BEFORE : FIRST;
+      h.known = home ? OF_BEFORE : FIRST;
+      h.name = h.beside = rows ? OF_BEFORE : FIRST;
       h.key = 1;
       h.sure = 1;
     }
     s.rest.row0 = s.rest.row1 = V1;
     return s;
   }
-  State canonical(const State& s) const { return s; }
 
  protected:
   bool with(Guard guard) const { return !without_.has(guard); }
