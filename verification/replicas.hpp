@@ -122,7 +122,8 @@ class Replicas : public ReplicasAlike {
   void know_era(const State& s, Go& go) const {
     for (int k = 0; k < 2; ++k) {
       const int epoch = s.home[k].epoch;
-      if (!answers(s, k) || !proves_epoch(s, k) || (s.revoker.era == era_of(epoch) && s.revoker.seen == epoch)) continue;
+      if (!answers(s, k) || !proves_epoch(s, k) || (s.revoker.era == era_of(epoch) && s.revoker.seen == epoch))
+        continue;
       State t = s;
       t.revoker.seen = std::max<int>(s.revoker.seen, epoch);
       t.revoker.era = era_of(epoch);
@@ -142,9 +143,11 @@ class Replicas : public ReplicasAlike {
     me.name = row_name(s, x);
     me.wrote = void_up_to(after);
     me.alone = alone_at_rows(x) && (before != after || with(WRITE_BEFORE_WAITING));
-    go(t, after == before ? "the call finds done what it would do on server %d of the rows"
-          : scope_.versions ? "the call changes S0's claims on server %d of the rows, to version %d"
-                            : "the call makes S0's row a tombstone on server %d of the rows", x, version(after));
+    go(t,
+       after == before   ? "the call finds done what it would do on server %d of the rows"
+       : scope_.versions ? "the call changes S0's claims on server %d of the rows, to version %d"
+                         : "the call makes S0's row a tombstone on server %d of the rows",
+       x, version(after));
   }
 
   // The name that is not registered is registered first (by the registrar), and who answers there now vouches.
@@ -239,7 +242,8 @@ class Replicas : public ReplicasAlike {
     }
     if (live && me.has && !is_old(me.has)) go.reached(COLD_YES);
     if (live && me.key && s.rest.jwt && !accepts_jwt(s)) go.reached(JWT_GONE);
-    if (live && is_old(me.has)) go.accepts("CHECK of the session: the lease is live, S0 of before is in memory -> ACCEPTED");
+    if (live && is_old(me.has))
+      go.accepts("CHECK of the session: the lease is live, S0 of before is in memory -> ACCEPTED");
     if (live && accepts_jwt(s)) go.accepts("CHECK of the JWT: the lease is live, nothing is against it -> ACCEPTED");
     if (live && me.read == ROW_READ && me.checks && is_old(me.row))
       go.accepts("CHECK of the session: the lease is live, the row that was read is that of before -> ACCEPTED");

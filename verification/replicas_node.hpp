@@ -31,8 +31,10 @@ class ReplicasNode : public ReplicasServers {
         t.node.age = 0;
         t.node.beat = me.member ? SENT : JOIN_SENT;
         if (!me.member) t.node.id = 1 - me.id;
-        go(t, me.member ? "the node reads its clock and sends a heartbeat"
-                        : "the node reads its clock and asks to join, as id %d", t.node.id);
+        go(t,
+           me.member ? "the node reads its clock and sends a heartbeat"
+                     : "the node reads its clock and asks to join, as id %d",
+           t.node.id);
         break;
       case SENT:
       case JOIN_SENT:
@@ -88,8 +90,10 @@ class ReplicasNode : public ReplicasServers {
     }
     if (h.row && h.id == me.id) h.applied = me.applied, h.of_epoch = me.epoch;
     me.alone = alone_at_home(k);
-    go(t, me.told ? "server %d of home tells the node that it has lost its place"
-                  : "server %d of home writes the node's row, and reads the changes up to %d", k, me.upto);
+    go(t,
+       me.told ? "server %d of home tells the node that it has lost its place"
+               : "server %d of home writes the node's row, and reads the changes up to %d",
+       k, me.upto);
   }
 
   template <class Go>
@@ -107,8 +111,10 @@ class ReplicasNode : public ReplicasServers {
     }
     me.age = 0;
     forget_answer(t);
-    go(t, s.node.told ? "the node forgets everything: its place is lost"
-                      : "the node applies the changes, and moves its deadline: %d ticks from now", me.lease);
+    go(t,
+       s.node.told ? "the node forgets everything: its place is lost"
+                   : "the node applies the changes, and moves its deadline: %d ticks from now",
+       me.lease);
   }
 
   static void hear_of_s0(State& t, int what) {
@@ -184,8 +190,7 @@ class ReplicasNode : public ReplicasServers {
 
   bool keys_count(const State& s, int k) const {
     const int epoch = s.home[k].epoch;
-    return reads_home(s, k) && believes(s.node.seen, epoch) &&
-           (epoch == s.node.epoch || !with(KEYS_OF_OWN_EPOCH));
+    return reads_home(s, k) && believes(s.node.seen, epoch) && (epoch == s.node.epoch || !with(KEYS_OF_OWN_EPOCH));
   }
 
   void take_keys(State& t, int k) const {
@@ -260,8 +265,10 @@ class ReplicasNode : public ReplicasServers {
     if (!s.node.recalls) return;
     t.node.read = NAME_READ;
     t.node.name = s.node.recalled;
-    go(t, t.node.checks ? "CHECK begins: the lease is live, and the node will read S0 under the name that it has heard, %d"
-                        : "the node will read S0 under the name that it has heard, %d", t.node.name);
+    go(t,
+       t.node.checks ? "CHECK begins: the lease is live, and the node will read S0 under the name that it has heard, %d"
+                     : "the node will read S0 under the name that it has heard, %d",
+       t.node.name);
   }
 
   template <class Go>
@@ -290,8 +297,10 @@ class ReplicasNode : public ReplicasServers {
       t.node.name = 0;
       t.node.row = content;
     }
-    go(t, content == TOMBSTONE ? "it reads S0's row on server %d of the rows: a tombstone"
-                               : "it reads S0's row on server %d of the rows, version %d", x, version(content));
+    go(t,
+       content == TOMBSTONE ? "it reads S0's row on server %d of the rows: a tombstone"
+                            : "it reads S0's row on server %d of the rows, version %d",
+       x, version(content));
   }
 
   template <class Go>

@@ -11,18 +11,18 @@ class ReplicasState {
  public:
   // What takes part.
   struct Scope {
-    int lease = 1;               // ticks
-    bool one_server = false;     // rows and log are on the same server, and fail over together
-    bool home_fails = false;     // home's replica is promoted, once
-    bool rows_fail = false;      // the replica of the shard of rows is promoted, once
-    bool moves = false;          // S0's bucket moves to another shard, once
-    bool unnoticed = false;      // the first servers were promoted themselves, and home does not know it yet
-    bool jwts = false;           // JWTs are minted
-    bool versions = false;       // not a revocation: a change of claims, after one that may be lost
-    bool slow = false;           // who registers a name may be slow, so that others come between its steps
-    bool recalls = false;        // a read may use the registered name that was heard before in this epoch
-    bool other = false;          // a change of another session
-    int lines = 3;               // of the log, at most
+    int lease = 1;            // ticks
+    bool one_server = false;  // rows and log are on the same server, and fail over together
+    bool home_fails = false;  // home's replica is promoted, once
+    bool rows_fail = false;   // the replica of the shard of rows is promoted, once
+    bool moves = false;       // S0's bucket moves to another shard, once
+    bool unnoticed = false;   // the first servers were promoted themselves, and home does not know it yet
+    bool jwts = false;        // JWTs are minted
+    bool versions = false;    // not a revocation: a change of claims, after one that may be lost
+    bool slow = false;        // who registers a name may be slow, so that others come between its steps
+    bool recalls = false;     // a read may use the registered name that was heard before in this epoch
+    bool other = false;       // a change of another session
+    int lines = 3;            // of the log, at most
   };
 
   enum Content { ABSENT, V1, V2_LOST, V2, V3, TOMBSTONE };  // of the row; V2_LOST: of a call that raised, or crashed
@@ -35,44 +35,44 @@ class ReplicasState {
 
   static constexpr int SUBS = 4;  // epochs of one era
 
-  struct Home {  // one of its two servers
-    SMALL(u64, known, 2);    // the name that it takes for its own
-    SMALL(u64, epoch, 5);    // era * 4 + number
-    SMALL(u64, young, 2);    // ticks until its era is one lease old
-    SMALL(u64, name, 2);     // registered for the bucket of S0, or (without names-by-bucket) for the first shard
-    SMALL(u64, beside, 2);   // registered for a bucket that stays on the first shard
+  struct Home {             // one of its two servers
+    SMALL(u64, known, 2);   // the name that it takes for its own
+    SMALL(u64, epoch, 5);   // era * 4 + number
+    SMALL(u64, young, 2);   // ticks until its era is one lease old
+    SMALL(u64, name, 2);    // registered for the bucket of S0, or (without names-by-bucket) for the first shard
+    SMALL(u64, beside, 2);  // registered for a bucket that stays on the first shard
     SMALL(u64, head, 2);
-    SMALL(u64, line1, 2);    // what each line says of S0: 0 nothing, 1 and 2 versions up to it are void, 3 all
+    SMALL(u64, line1, 2);  // what each line says of S0: 0 nothing, 1 and 2 versions up to it are void, 3 all
     SMALL(u64, line2, 2);
     SMALL(u64, line3, 2);
-    SMALL(u64, row, 1);      // of the node: there
+    SMALL(u64, row, 1);  // of the node: there
     SMALL(u64, id, 1);
     SMALL(u64, applied, 2);
     SMALL(u64, of_epoch, 5);
-    SMALL(u64, key, 5);      // 0: none; else 1 + the epoch that it was made in
-    SMALL(u64, sure, 1);     // something written after its era began was durable
+    SMALL(u64, key, 5);   // 0: none; else 1 + the epoch that it was made in
+    SMALL(u64, sure, 1);  // something written after its era began was durable
     SPARE(u64, 28);
   };
   struct Revoker {
     SMALL(u32, phase, 3);
-    SMALL(u32, seen, 5);     // the highest epoch that its process has seen
-    SMALL(u32, era, 3);      // as it was known before the call
-    SMALL(u32, name, 2);     // under which the row was written
-    SMALL(u32, alone, 1);    // what it wrote is on server 0 alone
+    SMALL(u32, seen, 5);   // the highest epoch that its process has seen
+    SMALL(u32, era, 3);    // as it was known before the call
+    SMALL(u32, name, 2);   // under which the row was written
+    SMALL(u32, alone, 1);  // what it wrote is on server 0 alone
     SMALL(u32, position, 2);
-    SMALL(u32, epoch, 5);    // of its line
+    SMALL(u32, epoch, 5);  // of its line
     SMALL(u32, since, 2);
     SMALL(u32, awaits, 2);
-    SMALL(u32, wrote, 2);    // what its line will say
+    SMALL(u32, wrote, 2);  // what its line will say
     SPARE(u32, 5);
   };
   struct Registrar {
     SMALL(u16, phase, 2);
-    SMALL(u16, was, 2);      // the registered name that it read
-    SMALL(u16, name, 2);     // the name that was proved
+    SMALL(u16, was, 2);   // the registered name that it read
+    SMALL(u16, name, 2);  // the name that was proved
     SMALL(u16, server, 2);
-    SMALL(u16, alone, 1);    // its proof is on server 0 alone
-    SMALL(u16, era, 2);      // the same for home's own: 1 a write under way as a proof, 2 it was durable
+    SMALL(u16, alone, 1);  // its proof is on server 0 alone
+    SMALL(u16, era, 2);    // the same for home's own: 1 a write under way as a proof, 2 it was durable
     SPARE(u16, 5);
   };
   struct Node {
@@ -81,24 +81,24 @@ class ReplicasState {
     SMALL(u64, age, 2);
     SMALL(u64, alone, 1);
     SMALL(u64, id, 1);
-    SMALL(u64, epoch, 5);    // of what is in memory
+    SMALL(u64, epoch, 5);  // of what is in memory
     SMALL(u64, applied, 2);
     SMALL(u64, lease, 2);
-    SMALL(u64, has, 3);      // S0 in memory
-    SMALL(u64, knows, 2);    // as a line says it
+    SMALL(u64, has, 3);    // S0 in memory
+    SMALL(u64, knows, 2);  // as a line says it
     SMALL(u64, key, 5);
-    SMALL(u64, seen, 5);     // the highest epoch that this process has seen
-    SMALL(u64, told, 1);     // the answer: you have lost your place
-    SMALL(u64, of_epoch, 5); // … or its epoch
-    SMALL(u64, upto, 2);     // … and changes
+    SMALL(u64, seen, 5);      // the highest epoch that this process has seen
+    SMALL(u64, told, 1);      // the answer: you have lost your place
+    SMALL(u64, of_epoch, 5);  // … or its epoch
+    SMALL(u64, upto, 2);      // … and changes
     SMALL(u64, brings, 2);
-    SMALL(u64, read, 2);     // a read of S0 under way
-    SMALL(u64, name, 2);     // … the name that counts
-    SMALL(u64, row, 3);      // … the row
-    SMALL(u64, checks, 1);   // … is for a check that began after the call returned
+    SMALL(u64, read, 2);    // a read of S0 under way
+    SMALL(u64, name, 2);    // … the name that counts
+    SMALL(u64, row, 3);     // … the row
+    SMALL(u64, checks, 1);  // … is for a check that began after the call returned
     SMALL(u64, marked, 1);
-    SMALL(u64, recalls, 1);  // what it has last heard of the registered name, in the epoch that it has seen …
-    SMALL(u64, recalled, 2); // … is this
+    SMALL(u64, recalls, 1);   // what it has last heard of the registered name, in the epoch that it has seen …
+    SMALL(u64, recalled, 2);  // … is this
     SPARE(u64, 10);
   };
   struct Rest {
@@ -108,7 +108,7 @@ class ReplicasState {
     SMALL(u32, row0, 3);
     SMALL(u32, row1, 3);
     SMALL(u32, row2, 3);
-    SMALL(u32, jwt, 3);      // what it was minted from
+    SMALL(u32, jwt, 3);  // what it was minted from
     SMALL(u32, kid, 5);
     SMALL(u32, raised, 1);   // for a goal: the call has raised
     SMALL(u32, retried, 1);  // for a goal: its process was told of another era
@@ -188,9 +188,7 @@ class ReplicasState {
   static int era_of(int epoch) { return epoch / SUBS; }
 
   // Does a process that has seen one epoch believe an answer of another, for which nothing had to be durable?
-  bool believes(int seen, int epoch) const {
-    return epoch >= seen || !with(HIGHEST_EPOCH_ONLY);
-  }
+  bool believes(int seen, int epoch) const { return epoch >= seen || !with(HIGHEST_EPOCH_ONLY); }
   // What it has seen when it was given an answer that names its epoch; one that is only an acknowledgement may not.
   static int after_reading(int seen, int epoch) { return std::max(seen, epoch); }
   int after_writing(int seen, int epoch) const {

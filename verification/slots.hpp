@@ -293,8 +293,7 @@ class Slots {
   template <class Go>
   void check(const State& s, Go& go) const {
     if (s.maria.is != REVOKED || s.sign_in.is != SIGNED_IN) return;
-    if (s.row == LIVE)
-      go.accepts("CHECK of the session signed in with the old password: its row is there -> ACCEPTED");
+    if (s.row == LIVE) go.accepts("CHECK of the session signed in with the old password: its row is there -> ACCEPTED");
     if (!s.logged)
       go.accepts("CHECK of the session signed in with the old password: in memory, and not in the log -> ACCEPTED");
   }
