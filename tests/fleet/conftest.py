@@ -5,7 +5,6 @@ from tests.servers import postgres, valkey
 from coatcheck.stores.postgres import PostgresStore, migrate
 from coatcheck.stores.valkey import ValkeyStore
 
-
 STORES = ["memory", "postgres", pytest.param("valkey", marks=pytest.mark.long), "valkey-cluster"]
 
 

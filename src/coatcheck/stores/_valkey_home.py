@@ -19,6 +19,7 @@ Rules of this module:
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,6 +39,7 @@ log = logging.getLogger("coatcheck")
 MOST_CHANGES = 5_000
 TRIES = 5
 _MOST_LINES = 1_000
+_RECENT = 0.8  # of a lease: shorter than memory is trusted
 _RESTLESS = "Valkey: its servers change places faster than they can be asked"
 
 
@@ -83,6 +85,21 @@ class Here(msgspec.Struct, frozen=True):
         return row.epoch >= self.bar and row.life == self.life
 
 
+class _Recent:
+    """What home has said in the present epoch, and until when it may be used."""
+
+    def __init__(self) -> None:
+        self.names: dict[bytes, bytes] = {}
+        self.bar = 0
+        self.life = b""
+        self.life = b""
+        self.until = 0.0
+
+    def take(self, here: Here) -> None:
+        self.bar, self.life = here.bar, here.life
+        self.names |= {tag: name for tag, name in here.names.items() if name is not None}
+
+
 class Home:
     """
     See the module.
@@ -99,6 +116,7 @@ class Home:
         self.lease_s = lease_s
         self._one_server = one_server
         self._highest = 0
+        self._recent = _Recent()
         self._appending = [names.meta, names.log, names.news]
 
     async def ask(
@@ -123,12 +141,16 @@ class Home:
             elif value[0] != b"ok":
                 return value
             elif int(value[1]) >= self._highest:
-                self._highest = int(value[1])
+                self._see(int(value[1]))
                 return value[2:]
             else:
                 # Of what has proved itself, and not of whoever said this: that may be another.
-                self._highest = await self._proved_epoch()
+                self._see(await self._proved_epoch())
         raise StoreUnavailable(_RESTLESS)
+
+    def _see(self, epoch: int) -> None:
+        if epoch != self._highest:
+            self._highest, self._recent = epoch, _Recent()
 
     @property
     def epoch(self) -> int:
@@ -157,7 +179,7 @@ class Home:
             log.warning("Valkey was promoted, restarted or restored: a new epoch begins, and new signing keys are made")
         elif reply.value[0] == b"first" and self._highest:
             log.error("Valkey is empty: everybody has to sign in again")
-            self._highest = 0
+            self._see(0)
 
     async def here(self, keys: Iterable[bytes] = (), *, secret: str = "") -> Here:
         """Return what home says of everything, of the buckets of *keys*, and of a secret."""
@@ -167,7 +189,25 @@ class Home:
             scripts.HERE, [self._n.meta, self._n.secrets], args, purpose=Purpose.READS, durable=False
         )
         names = dict.fromkeys(tags, own) if self._one_server else dict(zip(tags, found, strict=True))
-        return Here(self._highest, int(bar), life, names, state == b"lost")
+        here = Here(self._highest, int(bar), life, names, state == b"lost")
+        self._recent.take(here)
+        return here
+
+    def beaten(self, sent: float, lease_s: float) -> None:
+        """Hear of a heartbeat that was sent at this moment of the loop's time, and was answered."""
+        self._recent.until = sent + _RECENT * lease_s
+
+    def recently(self, key: bytes) -> Here | None:
+        """
+        Return what home said of the bucket of *key*, if nothing can have changed but what this node has not heard of.
+
+        Only for who looks at the lease afterwards: in one epoch a bucket has one name, and a node that holds a lease in
+        this epoch is waited for by whoever begins another.
+        """
+        recent, tag = self._recent, tag_of(key)
+        if tag not in recent.names or asyncio.get_running_loop().time() >= recent.until:
+            return None
+        return Here(self._highest, recent.bar, recent.life, {tag: recent.names[tag]})
 
     async def settle(self, key: bytes) -> Voucher:
         """Make known who answers for this bucket now, if it is somebody else than was known; return it."""
@@ -294,6 +334,7 @@ class HomeSide:
         self._n = names
         self._purpose = purpose
         self._wait_s = wait_s
+        self._lease_s = 0.0
 
     async def _ask(
         self, script: Script, keys: Sequence[bytes], args: Sequence[Any] = (), *, durable: bool = False
@@ -302,14 +343,19 @@ class HomeSide:
         return await self._home.ask(script, keys, args, purpose=self._purpose, durable=durable, wait_s=self._wait_s)
 
     async def join(self, node: str, *, label: str) -> float:
-        return float((await self._ask(scripts.JOIN, [self._n.nodes], [node, label], durable=True))[0])
+        self._lease_s = float((await self._ask(scripts.JOIN, [self._n.nodes], [node, label], durable=True))[0])
+        return self._lease_s
 
     async def beat(self, node: str, *, beat: int, applied: int, epoch: int) -> Tail | None:
         # One script that writes the row and then reads the log; what follows it on this connection waits until both
         # are durable (*durable-heartbeat*).
         keys, args = [self._n.log, self._n.nodes], [node, beat, applied, epoch, MOST_CHANGES]
+        sent = asyncio.get_running_loop().time()
         said = await self._ask(scripts.BEAT, keys, args, durable=True)
-        return None if said[0] == b"gone" else _tail(self._home.epoch, said)
+        if said[0] == b"gone":
+            return None
+        self._home.beaten(sent, self._lease_s)
+        return _tail(self._home.epoch, said)
 
     async def tail(self, after: int) -> Tail:
         said = await self._ask(scripts.TAIL, [self._n.log], [after, MOST_CHANGES])

@@ -123,7 +123,7 @@ class Rows:
     async def _look_twice(self, digest: Digest) -> _Found | None:
         pointer = self._n.pointer(digest)
         key = (await self._wire.command("GET", pointer, key=pointer)).value
-        return None if key is None else await self._read(key, None)
+        return None if key is None else await self._read(key, self._home.recently(key))
 
     async def _read(self, key: bytes, here: Here | None) -> _Found:
         read = self.run(scripts.READ, [key, key.replace(b"}:s:", b"}:t:", 1)], purpose=Purpose.READS)

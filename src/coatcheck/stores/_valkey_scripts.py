@@ -455,12 +455,14 @@ POINT = _script(
 local there = redis.call('GET', KEYS[1])
 if there and there ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1])
-redis.call('ZADD', KEYS[2], ARGV[2], ARGV[3])
+if ARGV[2] ~= '' then redis.call('ZADD', KEYS[2], ARGV[2], ARGV[3]) end
 return there and 2 or 1
 """,
 )
-"""KEYS pointer, ends; ARGV where it leads, when at the latest it leads nowhere, its entry there. 1: made, 2: was there,
-0: another is there."""
+"""
+KEYS pointer, ends; ARGV where it leads, when a sweep is to look at it or '', its entry there. 1: made, 2: was there, 0:
+another is there. Repeatable.
+"""
 
 FORGET_AT = _script(
     "forget_at",
@@ -601,6 +603,15 @@ return {1}
 """,
 )
 """KEYS tombstone, ends; ARGV now, its entry there, '' to look only. What is not in the log yet stays. Repeatable."""
+
+SETTLE = _script(
+    "settle",
+    """
+local due = redis.call('ZSCORE', KEYS[1], ARGV[2])
+return due and tonumber(due) <= tonumber(ARGV[1]) and redis.call('ZREM', KEYS[1], ARGV[2])
+""",
+)
+"""KEYS ends; ARGV now, an entry there that was due and is not to end by itself. Repeatable."""
 
 SWEEP_POINTER = _script(
     "sweep_pointer",

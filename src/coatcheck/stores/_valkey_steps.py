@@ -4,7 +4,7 @@ floor 0.
 
 Rules of this module:
 
-1. A sign-in writes pointer and row, then the subject's list, where the generation is compared; until the list has it,
+1. A sign-in writes row and pointer, then the subject's list, where the generation is compared; until the list has it,
    nobody has its token. Who ends or changes all of a subject's sessions raises the generation first, and then looks at
    the list (*generation-before-list*).
 2. What is taken back is what nobody was told of.
@@ -12,6 +12,7 @@ Rules of this module:
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -27,8 +28,6 @@ from coatcheck.stores._valkey_rows import Rows, each
 from coatcheck.stores._valkey_wire import Purpose, Wire
 from coatcheck.stores.base import MOVED, Moved, Place, Stamp
 from coatcheck.values import decode, decode_frozen, fitted, merged
-
-_BEYOND_S = 60
 
 
 class Steps:
@@ -66,25 +65,28 @@ class Steps:
         return await self._end_surplus(sub, record.session.sid, listed, most, stamp) if listed else None
 
     async def _put(self, row: Row) -> Voucher | None:
-        """Write pointer and row; None where the session has ended before it was written."""
+        """Write row and pointer; None where the session has ended before it was written."""
         session, digest = row.record.session, row.record.digest
         key, tomb, _, ends = self._rows.beside(session.sid)
-        pointed = await self._point(row.record)
         args = [pack(row), row.ends_at, "s" + session.sid]
-        if pointed != 0:
-            name, said = (await self._rows.run(scripts.CREATE, [key, tomb, ends], args, again=False)).value
-            if said == b"ok":
+        name, said = (await self._rows.run(scripts.CREATE, [key, tomb, ends], args, again=False)).value
+        if said == b"ended":
+            return None
+        # The row first: a sweep finds it, and what leads to it, though nobody comes back after a crash.
+        if said == b"ok":
+            if await self._point(digest, key) != 0:
                 return Voucher(name, key)
-            if pointed == 1:
-                await self._unpoint(digest)
-            if said == b"ended":
-                return None
+            await self._rows.run(scripts.UNDO, [key, ends], ["s" + session.sid])
+        elif said == b"exists":
+            # It may be what was begun here before, and broken off: then it is brought to its end.
+            found = await self._rows.row(session.sid)
+            if found is not None and found.record.digest == digest:
+                await self._point(digest, key)
         raise AlreadyExists("a session with this token or sid exists")
 
-    async def _point(self, record: Record) -> int:
-        # It has an end of its own, after that of its row, which takes it along: a crash may leave it without one.
-        pointer, session = self._n.pointer(record.digest), record.session
-        args = [self._rows.key(session.sid), session.expires_at + _BEYOND_S, b"d" + record.digest]
+    async def _point(self, digest: Digest, key: bytes, due: int | None = None) -> int:
+        pointer = self._n.pointer(digest)
+        args = [key, "" if due is None else due, b"d" + digest]
         return int((await self._rows.run(scripts.POINT, [pointer, Names.beside(pointer, "ends")], args)).value)
 
     async def _unpoint(self, digest: Digest) -> None:
@@ -144,7 +146,13 @@ class Steps:
             if isinstance(said, Moved):
                 return MOVED
             listed = said
-        if await self._point(record) == 0:
+        # A sweep looks at both later, and keeps the one that leads to the row by then: whatever becomes of us.
+        pointer, due = self._n.pointer(old), stamp.forget_token
+        pointed, _ = await asyncio.gather(
+            self._point(record.digest, self._rows.key(session.sid), due),
+            self._rows.run(scripts.FORGET_AT, [pointer, Names.beside(pointer, "ends")], [due, b"d" + old]),
+        )
+        if pointed == 0:
             raise AlreadyExists("a session with this token exists")
 
         def fresh(row: Row) -> Row | None:
@@ -156,9 +164,6 @@ class Steps:
         if changed is None:
             await self._unpoint(record.digest)
             return None
-        pointer = self._n.pointer(old)
-        args = [stamp.forget_token, b"d" + old]
-        await self._rows.run(scripts.FORGET_AT, [pointer, Names.beside(pointer, "ends")], args)
         position = await self._rows.announce([changed])
         if session.sub is not None and listed:
             surplus = await self._end_surplus(session.sub, session.sid, listed, most, stamp)
