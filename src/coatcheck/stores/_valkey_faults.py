@@ -26,7 +26,6 @@ from redis import exceptions as driver
 
 from coatcheck.errors import StoreUnavailable
 
-_CODE = re.compile(r"[A-Z]{2,16}(?= |$)")
 _COMMAND = re.compile(r"run the '([a-z|]{1,40})' command")
 _FIRST_LOOK = ("MOVED", "ASK")
 
@@ -97,6 +96,7 @@ _SAID = {
     "BUSY": "the server is busy with a script; look for who runs it",
     "CROSSSLOT": "keys of a script are in different slots",
 }
+_OTHERS = ("WRONGTYPE", "EXECABORT", "NOTBUSY", "NOPROTO", "NOGOODSLAVE", "INPROG", "IOERR")
 _UNKNOWN_OUTCOME = ("UNBLOCKED",)
 _LASTING = ("NOAUTH", "WRONGPASS", "NOPERM")
 # The driver's classes say the code where its texts do not.
@@ -125,8 +125,8 @@ def code_of(error: BaseException) -> str:
             return "NOAUTH" if code == "WRONGPASS" and "required" in str(error) else code
     if not isinstance(error, driver.ResponseError):
         return ""
-    found = _CODE.match(str(error))
-    return found[0] if found else "ERR"
+    word = str(error).partition(" ")[0]  # without ERR, which the driver takes away
+    return word if word in _NOT_DONE or word in _SAID or word in _OTHERS else "ERR"
 
 
 def of_reply(error: BaseException) -> Exception:

@@ -274,31 +274,39 @@ class Line:
         if is_counting:
             self._count(await link.read())
         if is_durable:
-            fault = _judge(await link.read(), 0) if is_here_only else await self._sync(link, self._until(group))
+            if is_here_only:
+                fault = _judge(await link.read(), 0)
+            else:
+                fault, is_all_read = await self._sync(link, self._until(group))
+                is_sound = is_sound and is_all_read
             for ask, answer in lasting:
                 ask.settle(answer if fault is None else fault)
         return is_sound
 
-    async def _sync(self, link: Link, until: float) -> Exception | None:
-        """Wait until all that this connection wrote is on the disks; return what is wrong if it is not."""
+    async def _sync(self, link: Link, until: float) -> tuple[Exception | None, bool]:
+        """
+        Wait until all that this connection wrote is on the disks.
+
+        Returns:
+            What is wrong if it is not; and whether the connection may be used again.
+        """
         needed, round_s, unread = self._disks.needed, _FIRST_ROUND_S, 0
-        fault: Exception | None = NotOnDisk("")
-        while True:
+        fault: Exception | None = NotOnDisk("Valkey: the server did not say in time whether a change is on its disks")
+        while isinstance(fault, NotOnDisk) and (left := until - self._now()) > 0:
+            round_s = min(round_s, left)
             await link.send([_waitaof(needed, round_s - _AHEAD_S)])
             unread += 1
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(round_s):
-                    while unread:
-                        answer = _judge(await link.read(), needed)
-                        fault = answer if isinstance(fault, NotOnDisk) else fault
+                    while unread and isinstance(fault, NotOnDisk):
+                        fault = _judge(await link.read(), needed)
                         unread -= 1
-            if not isinstance(fault, NotOnDisk) or self._now() >= until:
-                break
             round_s = min(2 * round_s, _LONGEST_ROUND_S)
-        for _ in range(unread):
-            answer = _judge(await link.read(), needed)
-            fault = answer if isinstance(fault, NotOnDisk) else fault
-        return fault
+        if not isinstance(fault, NotOnDisk):
+            for _ in range(unread):
+                await link.read()  # they were asked before it was so, and are answered by it at once
+            unread = 0
+        return fault, unread == 0
 
     def _until(self, group: Sequence[Ask]) -> float:
         """Return when to give up waiting for the disks: so that the last caller still hears how many there were."""

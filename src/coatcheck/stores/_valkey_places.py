@@ -105,6 +105,7 @@ class Places:
         self._epoch = -1
         self._began = float("-inf")
         self._looking: asyncio.Task[None] | None = None
+        self._is_closed = False
         self._now = asyncio.get_running_loop().time
 
     def of(self, slot: int) -> Server | None:
@@ -132,16 +133,25 @@ class Places:
         Raises:
             NotDone: Nobody says it. Refused: nobody may be asked.
         """
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._look_soon())
-            self._looking.add_done_callback(lambda task: task.cancelled() or task.exception())
-        await asyncio.shield(self._looking)
+        looking = self._begin()
+        try:
+            await asyncio.shield(looking)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self._is_closed and task is not None and not task.cancelling():
+                raise NotDone("the store is closed") from None  # the look was cancelled, and not its caller
+            raise
 
     def look_behind(self) -> None:
         """Begin a look if none is under way; nobody waits for it."""
+        if not self._is_closed:
+            self._begin()
+
+    def _begin(self) -> asyncio.Task[None]:
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look_soon())
             self._looking.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return self._looking
 
     async def _look_soon(self) -> None:
         await asyncio.sleep(max(0.0, self._began + LOOK_GAP_S - self._now()))
@@ -182,6 +192,7 @@ class Places:
 
     async def close(self) -> None:
         """Look no more."""
+        self._is_closed = True
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.wait([self._looking])

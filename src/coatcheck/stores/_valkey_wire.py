@@ -106,6 +106,7 @@ class Wire:
         self._places: Places
         self._listeners: dict[bytes, Listener] = {}
         self._under_way = 0
+        self._is_over = False
         self._warned: set[str] = set()
 
     def __repr__(self) -> str:
@@ -135,6 +136,7 @@ class Wire:
         """
         self._now = asyncio.get_running_loop().time
         self._finished = asyncio.Event()
+        self._is_over = False
         self._connector = Connector(self._settings, self._scripts)
         self._places = places(self._settings, self._connector, self._made)
         self._places.moved = self._moved
@@ -185,6 +187,7 @@ class Wire:
         await self._let_go()
 
     async def _let_go(self) -> None:
+        self._is_over = True
         await asyncio.gather(*(listener.close() for listener in self._listeners.values()))
         self._listeners.clear()
         await self._places.close()
@@ -308,7 +311,7 @@ class Wire:
 
     async def _again_and_again(self, call: _Call, find: Callable[[], Server | None], slot: int) -> Reply:
         asking: Server | None = None
-        while True:
+        while not self._is_over:
             server = asking or find()
             try:
                 if server is None:
@@ -318,6 +321,7 @@ class Wire:
                 asking = await self._mend(call, fault, slot)
             except Lost as fault:
                 self._lose(call, fault)
+        raise NotOpen("the store is closed")
 
     async def _once(self, call: _Call, server: Server, *, is_asking: bool) -> Reply:
         line = server.lines.get(call.purpose) or self._line(server, call.purpose)
