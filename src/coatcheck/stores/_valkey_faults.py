@@ -165,6 +165,8 @@ def _said_of(error: BaseException, code: str) -> str:
 def of_connecting(error: BaseException) -> Fault:
     """Return what it means that no connection was made: nothing was sent."""
     code = code_of(error)
+    if code == "ERR" and "DB index" in str(error):
+        return Refused("there is no such database; name another in the URL, or raise databases")
     if code:
         fault = of_reply(error)
         return fault if isinstance(fault, NotDone | Refused) else NotDone(_said_of(error, code))
