@@ -57,7 +57,7 @@ async def test_sentinels_name_another_primary():
             assert await put(wire, "w", b"{l}", wait_s=PATIENCE_S) == b"w"
             assert [await get(wire), await get(wire, b"{l}")] == [b"v", b"w"]
             assert [server.host[1] for server in wire._places.servers] == [watched.named().port]
-            with pytest.raises(StoreUnavailable, match="of 3 disks, [12] of 2 replicas are missing"):
+            with pytest.raises(StoreUnavailable, match=r"of 3 disks, [12] of 2 replicas are missing"):
                 await put(strict, "x", wait_s=1)  # the one that failed is configured, and counts
             await asyncio.to_thread(watched.primary.start)
             assert await put(strict, "x", wait_s=PATIENCE_S) == b"x"

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from coatcheck.stores._valkey_connect import Connector, ask_once
+from coatcheck.stores._valkey_connect import Connector
 from coatcheck.stores._valkey_faults import Fault, NotDone, Refused, code_of, of_connecting
 from coatcheck.stores._valkey_line import Disks, Line
 from coatcheck.stores._valkey_refuse import parse_info
@@ -124,7 +124,15 @@ class Places:
     @property
     def primaries(self) -> list[Server]:
         """Those that have slots."""
-        return [server for server in self.servers if server in set(self._slots)]
+        used = set(self._slots)
+        return [server for server in self.servers if server in used]
+
+    def now(self, server: Server) -> Server | None:
+        """Return *server*, or what has taken its place."""
+        if server in self.servers:
+            return server
+        is_known = bool(server.shard) or self._settings.mode != "cluster"
+        return next((one for one in self.servers if is_known and one.shard == server.shard), None)
 
     async def look(self) -> None:
         """
@@ -257,10 +265,10 @@ class SentinelPlaces(Places):
 
     async def _ask(self, host: Host) -> View:
         settings, name = self._settings, self._settings.master
-        answers = await ask_once(
-            self._connector,
+        answers = await self._connector.ask(
             host,
-            (settings.sentinel_user, settings.sentinel_password),
+            settings.sentinel_user,
+            settings.sentinel_password,
             ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name),
             ("SENTINEL", "MASTER", name),
             ("SENTINEL", "REPLICAS", name),
@@ -291,8 +299,8 @@ class ClusterPlaces(Places):
 
     async def _ask(self, host: Host) -> View:
         settings = self._settings
-        who = (settings.user, settings.password)
-        info, shards = await ask_once(self._connector, host, who, ("CLUSTER", "INFO"), ("CLUSTER", "SHARDS"))
+        asked = (("CLUSTER", "INFO"), ("CLUSTER", "SHARDS"))
+        info, shards = await self._connector.ask(host, settings.user, settings.password, *asked)
         for answer in (info, shards):
             if isinstance(answer, Exception):
                 if "cluster support disabled" in str(answer):
