@@ -1,0 +1,432 @@
+"""
+Everything between the store and the Valkey servers. Floor 2; may import: floor 0.
+
+A call names a script and keys of one slot. It goes to the primary that has the slot, on a line of its purpose
+(:mod:`._valkey_line`), and comes back with an answer, or with :class:`StoreUnavailable` in bounded time.
+
+Rules of this module:
+
+1. What was not executed is tried again until the call's time is over: another server has the slot, the server is
+   loading, became a replica, or is not there.
+2. What was sent and not answered may have been executed. It is sent once more if its caller says that it may be done
+   twice; else its caller hears that nobody knows.
+3. Nothing is asked of a replica, and nothing counts that is not on as many disks as it must be on.
+4. No text holds a password or a value.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from enum import StrEnum
+from typing import Any, NamedTuple, NoReturn
+
+from redis.asyncio.connection import Connection
+from redis.crc import key_slot
+
+from coatcheck.errors import CoatcheckError, Forked, NotOpen, StoreUnavailable, StoreUnusable
+from coatcheck.stores._valkey_connect import Connector, Link, Script, Word
+from coatcheck.stores._valkey_faults import Lost, NotDone, Refused
+from coatcheck.stores._valkey_line import Ask, Disks, Line, NotOnDisk
+from coatcheck.stores._valkey_places import LOOK_AGAIN_S, Places, Server, places
+from coatcheck.stores._valkey_push import POLL_S, Listener
+from coatcheck.stores._valkey_url import Settings
+
+__all__ = ["WAIT_S", "Purpose", "Reply", "Script", "Wire"]
+
+log = logging.getLogger("coatcheck")
+WAIT_S = 5.0
+"""How long a call may take in all."""
+
+_FIRST_NAP_S, _LONGEST_NAP_S = 0.01, 0.25
+_PACKER = Connection(protocol=2)  # never connected; it knows how commands are written
+
+
+class Purpose(StrEnum):
+    """What a call is for. No purpose waits for another."""
+
+    HEART = "heart"
+    GUESTS = "guests"
+    BARRIER = "barrier"
+    ENDING = "ending"
+    WRITES = "writes"
+    READS = "reads"
+
+
+_SIZES = dict.fromkeys(Purpose, 2) | {Purpose.HEART: 1, Purpose.BARRIER: 1}
+
+
+class Reply(NamedTuple):
+    """
+    What a server answered.
+
+    Attributes:
+        shard: The part of the cluster that answered; empty where there is no cluster.
+    """
+
+    value: Any
+    shard: str
+
+
+class _Call:
+    """One call: what is sent, and how far it came."""
+
+    __slots__ = ("again", "is_durable", "naps", "packed", "purpose", "said", "until", "was_lost")
+
+    def __init__(self, packed: Sequence[bytes], purpose: Purpose, *, is_durable: bool, again: bool) -> None:
+        self.packed = packed
+        self.purpose = purpose
+        self.is_durable = is_durable
+        self.again = again
+        self.until = 0.0
+        self.naps = 0
+        self.was_lost = False
+        self.said = "no answer"
+
+
+class Wire:
+    """
+    All connections of one store.
+
+    Args:
+        scripts: All that are ever run.
+
+    Attributes:
+        is_slow_to_sync: Whether each change waits for up to a second, for a disk that is synced once in one.
+    """
+
+    def __init__(self, settings: Settings, scripts: Sequence[Script]) -> None:
+        self._settings = settings
+        self._scripts = scripts
+        self._fault: CoatcheckError | None = NotOpen("the store is not open")
+        self._most = 0
+        self._connector: Connector
+        self._places: Places
+        self._listeners: dict[bytes, Listener] = {}
+        self._under_way = 0
+        self._warned: set[str] = set()
+
+    def __repr__(self) -> str:
+        return f"Wire({self._settings.shown!r})"
+
+    @property
+    def is_slow_to_sync(self) -> bool:
+        return self._connector.is_slow_to_sync
+
+    @property
+    def most_replicas(self) -> int:
+        """The most replicas that a single server ever had: so many must have a change, also when one is away."""
+        return max([self._most, *(server.disks.most for server in self._places.servers)])
+
+    @most_replicas.setter
+    def most_replicas(self, number: int) -> None:
+        self._most = number
+
+    # --- opening and closing ---
+
+    async def open(self) -> None:
+        """
+        Find the servers, and look whether each primary may be used.
+
+        Raises:
+            StoreUnusable: One must not be, as it is. StoreUnavailable: one does not answer.
+        """
+        self._now = asyncio.get_running_loop().time
+        self._finished = asyncio.Event()
+        self._connector = Connector(self._settings, self._scripts)
+        self._places = places(self._settings, self._connector, self._made)
+        self._places.moved = self._moved
+        said = "no answer"
+        try:
+            async with asyncio.timeout(WAIT_S):
+                for naps in range(1000):
+                    try:
+                        await self._look_at_all()
+                        break
+                    except NotDone as fault:
+                        said = fault.said
+                        await _nap(naps)
+            self._fault = None
+        except Refused as refused:
+            raise StoreUnusable(f"Valkey: {refused.said}") from None
+        except TimeoutError:
+            raise StoreUnavailable(f"Valkey: {said}") from None
+        finally:
+            if self._fault is not None:
+                await self._let_go()
+
+    async def _look_at_all(self) -> None:
+        await self._places.look()
+        if any(self._places.of(slot) is None for slot in range(16384)):
+            raise NotDone("slots of the cluster have no server; look at: valkey-cli --cluster check")
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_kept(self._probe(server))) for server in self._places.primaries]
+        for task in tasks:
+            if (fault := task.result()) is not None:
+                raise fault
+
+    async def _probe(self, server: Server) -> None:
+        link = await self._connect(server, is_probing=True)
+        self._line(server, Purpose.READS).give(link)
+
+    async def close(self) -> None:
+        """Let what is under way come to its end, for as long as a call may take; then let go of all connections."""
+        if self._fault is not None:
+            return
+        self._fault = NotOpen("the store is closed")
+        if self._under_way:
+            try:
+                async with asyncio.timeout(WAIT_S):
+                    await self._finished.wait()
+            except TimeoutError:
+                pass
+        await self._let_go()
+
+    async def _let_go(self) -> None:
+        await asyncio.gather(*(listener.close() for listener in self._listeners.values()))
+        self._listeners.clear()
+        await self._places.close()
+        lines = [line for server in self._places.servers for line in server.lines.values()]
+        links = [link for line in lines for link in line.idle]
+        await asyncio.gather(*(line.close() for line in lines))
+        await asyncio.gather(*(link.close() for link in links))
+        for server in self._places.servers:
+            server.lines.clear()
+
+    def abandon(self) -> list[Any]:
+        """
+        In a forked child: give away the parent's connections, and what uses them, untouched.
+
+        To close one here would say goodbye in the parent's name, and to free one would take it from the parent's loop.
+        """
+        if isinstance(self._fault, NotOpen):
+            return []
+        self._fault = Forked("the store was opened before a fork; open it in each worker")
+        things = self._places.abandon()
+        for server in self._places.servers:
+            for line in server.lines.values():
+                things += line.abandon()
+            server.lines.clear()
+        for listener in self._listeners.values():
+            things += listener.abandon()
+        self._listeners.clear()
+        return things
+
+    # --- calls ---
+
+    async def run(
+        self,
+        script: Script,
+        keys: Sequence[bytes],
+        args: Sequence[Word],
+        *,
+        purpose: Purpose,
+        durable: bool,
+        again: bool = True,
+        wait_s: float | None = None,
+    ) -> Reply:
+        """
+        Run *script* where its keys are.
+
+        Args:
+            keys: All of one slot, and at least one. durable: whether it counts only when it is on the disks.
+
+            again: Whether it may be done twice: it is, when it was sent and not answered.
+
+            wait_s: How long it may take in all.
+
+        Raises:
+            StoreUnavailable: It was not done, or nobody knows whether it was, or it is not on as many disks as it must
+                be on.
+        """
+        packed = _PACKER.pack_command("EVALSHA", script.sha, len(keys), *keys, *args)
+        return await self._run(_Call(packed, purpose, is_durable=durable, again=again), key_slot(keys[0]), wait_s)
+
+    async def command(self, *words: Word, key: bytes, purpose: Purpose = Purpose.READS) -> Reply:
+        """Run one command that only reads, where *key* is."""
+        call = _Call(_PACKER.pack_command(*words), purpose, is_durable=False, again=True)
+        return await self._run(call, key_slot(key), None)
+
+    async def everywhere(self, *words: Word) -> list[Reply]:
+        """Run one command that may be done twice on every primary."""
+        self._check_usable()
+        packed = _PACKER.pack_command(*words)
+
+        def there(server: Server) -> Awaitable[Reply]:
+            call = _Call(packed, Purpose.READS, is_durable=False, again=True)
+            return self._bounded(call, lambda: server, None)
+
+        return list(await asyncio.gather(*map(there, self._places.primaries)))
+
+    def together(self, key: bytes, others: Iterable[bytes]) -> list[bytes]:
+        """Return those of *others* that are where *key* is, as far as we know."""
+        server = self._places.of(key_slot(key))
+        return [other for other in others if self._places.of(key_slot(other)) is server]
+
+    async def wall(self, key: bytes) -> float:
+        """Return the calendar of the server that has *key*, seconds."""
+        seconds, micros = (await self.command("TIME", key=key)).value
+        return int(seconds) + int(micros) / 1e6
+
+    async def pushed(self, channel: bytes) -> None:
+        """
+        Return when something was published in *channel* since this was last called, or may have been.
+
+        A hint: it does not fail; where it cannot tell, it waits.
+        """
+        if self._fault is not None:
+            await asyncio.sleep(POLL_S)
+            return
+        listener = self._listeners.get(channel)
+        if listener is None:
+            slot = key_slot(channel)
+            listener = Listener(channel, lambda: self._places.of(slot), self._connect)
+            self._listeners[channel] = listener
+        await listener.pushed()
+
+    # --- how a call goes ---
+
+    def _run(self, call: _Call, slot: int, wait_s: float | None) -> Awaitable[Reply]:
+        return self._bounded(call, lambda: self._places.of(slot), wait_s, slot)
+
+    async def _bounded(
+        self, call: _Call, find: Callable[[], Server | None], wait_s: float | None, slot: int = -1
+    ) -> Reply:
+        self._check_usable()
+        wait_s = WAIT_S if wait_s is None else wait_s
+        now = self._now()
+        call.until = now + wait_s
+        if call.is_durable and now - self._places.looked_at > LOOK_AGAIN_S and self._settings.mode != "single":
+            self._places.look_behind()
+        self._under_way += 1
+        try:
+            async with asyncio.timeout_at(call.until):
+                return await self._again_and_again(call, find, slot)
+        except TimeoutError:
+            raise StoreUnavailable(f"Valkey: {call.said} for {wait_s:g} s") from None
+        finally:
+            self._under_way -= 1
+            if self._fault is not None and not self._under_way:
+                self._finished.set()
+
+    async def _again_and_again(self, call: _Call, find: Callable[[], Server | None], slot: int) -> Reply:
+        asking: Server | None = None
+        while True:
+            server = asking or find()
+            try:
+                if server is None:
+                    raise NotDone("slots of the cluster have no server; look at: valkey-cli --cluster check")
+                return await self._once(call, server, is_asking=asking is not None)
+            except NotDone as fault:
+                asking = await self._mend(call, fault, slot)
+            except Lost as fault:
+                self._lose(call, fault)
+
+    async def _once(self, call: _Call, server: Server, *, is_asking: bool) -> Reply:
+        line = server.lines.get(call.purpose) or self._line(server, call.purpose)
+        ask = Ask(call.packed, is_durable=call.is_durable, until=call.until, is_asking=is_asking)
+        try:
+            value = await line.ask(ask)
+        except asyncio.CancelledError:
+            if ask.is_sent and self._now() >= call.until:
+                call.said = "no answer"
+                line.drop_idle()  # whatever swallowed this answer may swallow theirs
+                self._places.look_behind()
+            raise
+        except NotOnDisk:
+            self._places.look_behind()  # it may be a primary that was deposed
+            raise
+        except Refused as refused:
+            self._refuse(refused)
+        return Reply(value, ask.shard)
+
+    async def _mend(self, call: _Call, fault: NotDone, slot: int) -> Server | None:
+        """Do what helps before the next try; return whom to ask, where that is another than has the slot."""
+        call.said = fault.said
+        call.naps += 1
+        target = fault.target
+        if target is not None and (server := self._places.at(target)) is not None and call.naps == 1:
+            if fault.code == "ASK":
+                return server
+            self._places.point(slot, target)
+            self._places.look_behind()
+            return None
+        if fault.look or target is not None:
+            try:
+                await self._places.look()
+            except NotDone as nobody:
+                call.said = nobody.said
+            except Refused as refused:
+                self._refuse(refused)
+        if fault.code == "ASK" and target is not None:
+            await _nap(call.naps)
+            return self._places.at(target)
+        if fault.code != "NOSCRIPT" or call.naps > 1:
+            await _nap(call.naps)
+        return None
+
+    def _lose(self, call: _Call, fault: Lost) -> None:
+        self._places.look_behind()
+        if call.was_lost or not call.again:
+            raise StoreUnavailable(f"Valkey: {fault.said}; nobody knows whether it was done") from None
+        call.was_lost = True
+        call.said = fault.said
+
+    def _refuse(self, refused: Refused) -> NoReturn:
+        """Raise what a call hears of a server that must not be used."""
+        if refused.said not in self._warned:
+            self._warned.add(refused.said)
+            log.error("Valkey: %s", refused.said)
+        raise StoreUnavailable(f"Valkey: {refused.said}") from None
+
+    # --- servers ---
+
+    def _made(self, server: Server) -> None:
+        """Say of a new server how many of its replicas must have a change."""
+        settings = self._settings
+
+        def needed(disks: Disks) -> int:
+            if settings.durability is not None:
+                return settings.durability
+            if settings.mode == "cluster":
+                return server.replicas
+            return max(self._most, disks.most) if settings.mode == "single" else max(server.replicas, disks.connected)
+
+        server.disks = Disks(needed, is_counting=settings.mode != "cluster" and settings.durability is None)
+
+    def _line(self, server: Server, purpose: Purpose) -> Line:
+        if purpose not in server.lines:
+            server.lines[purpose] = Line(lambda: self._connect(server), server.disks, size=_SIZES[purpose])
+        return server.lines[purpose]
+
+    async def _connect(self, server: Server, *, is_probing: bool = False) -> Link:
+        link = await self._connector.connect(server.host, is_probing=is_probing)
+        if server.shard and link.checked.shard != server.shard:
+            link.terminate()
+            raise NotDone("the servers changed again and again")
+        server.disks.saw(link.checked.replicas, self._now())
+        return link
+
+    def _moved(self) -> None:
+        for listener in self._listeners.values():
+            listener.look()
+
+    def _check_usable(self) -> None:
+        if self._fault is not None:
+            raise self._fault
+
+
+async def _kept(work: Awaitable[None]) -> Exception | None:
+    """Return what *work* fails with, so that it ends nobody else's."""
+    try:
+        await work
+    except (NotDone, Refused) as fault:
+        return fault
+    return None
+
+
+async def _nap(naps: int) -> None:
+    longest = min(_LONGEST_NAP_S, _FIRST_NAP_S * 2 ** min(naps, 8))
+    await asyncio.sleep(random.uniform(0.3, 1.0) * longest)  # noqa: S311  spreads load, guards nothing
