@@ -1,4 +1,4 @@
-"""The ready-made server as a real process, started by its own command."""
+"""Programs of ours as real processes: the server by its own command, and whatever else says where it listens."""
 
 import contextlib
 import os
@@ -17,26 +17,19 @@ START_S = 30
 
 
 @contextlib.contextmanager
-def started(folder, *, store=None, database=None, secret=None):
+def running(module, *arguments, folder, env=None):
     """
-    Start ``coatcheck serve`` on a free port, with its files in *folder*; stop it as Ctrl-C does.
+    Run ``python -m module`` in *folder* until it says where it listens; stop it as Ctrl-C does.
 
-    What it said after it had started is in ``said`` then.
+    Gives ``url``, ``folder`` and ``pid``, what it said until then as ``greeting``, and afterwards the rest as ``said``.
 
     Args:
-        store: Where its sessions are, database: its accounts; in one file in *folder*, if this is left out.
-
-        secret: A file with one, if it is not to make one.
+        env: What it finds in its environment beside ours.
     """
-    file = f"sqlite:///{folder}/coatcheck.db"
-    settings = {"COATCHECK_STORE": store or file, "COATCHECK_DATABASE": database or file}
-    if secret is not None:
-        settings["COATCHECK_SECRET_FILE"] = str(secret)
-    command = ["serve", "--port", "0", "--metrics-port", "0"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "coatcheck.cli", *command],
+        [sys.executable, "-m", module, *arguments],
         cwd=folder,
-        env=os.environ | settings | {"PYTHONPATH": str(ROOT / "src")},
+        env=os.environ | (env or {}) | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -46,22 +39,41 @@ def started(folder, *, store=None, database=None, secret=None):
     alarm.start()
     with process:
         try:
-            said = ""
+            greeting = ""
             for line in process.stdout:
-                said += line
+                greeting += line
                 if "Listening on" in line:
                     break
             else:
-                pytest.fail(f"the server did not start:\n{said}")
+                pytest.fail(f"{module} did not start:\n{greeting}")
             alarm.cancel()
-            code = re.search(r"^ +([0-9a-f]{8}(?:-[0-9a-f]{8}){3})$", said, re.MULTILINE)
-            url = re.search(r"Listening on (http://localhost:\d+)", said)[1]
-            server = SimpleNamespace(url=url, code=code and code[1], folder=folder, pid=process.pid, said="")
-            yield server
+            url = re.search(r"Listening on (http://localhost:\d+) ", greeting)[1]
+            program = SimpleNamespace(url=url, folder=folder, pid=process.pid, greeting=greeting, said="")
+            yield program
             process.send_signal(signal.SIGINT)
-            server.said = process.stdout.read()
+            program.said = process.stdout.read()
             assert process.wait(START_S) == 0
-            assert "Traceback" not in server.said
+            assert "Traceback" not in program.said
         finally:
             alarm.cancel()
             process.kill()
+
+
+@contextlib.contextmanager
+def started(folder, *, store=None, database=None, secret=None):
+    """
+    Run ``coatcheck serve`` on a free port, with its files in *folder*: see :func:`running`. ``code`` is the set-up's.
+
+    Args:
+        store: Where its sessions are, database: its accounts; in one file in *folder*, if this is left out.
+
+        secret: A file with one, if it is not to make one.
+    """
+    file = f"sqlite:///{folder}/coatcheck.db"
+    env = {"COATCHECK_STORE": store or file, "COATCHECK_DATABASE": database or file}
+    if secret is not None:
+        env["COATCHECK_SECRET_FILE"] = str(secret)
+    with running("coatcheck.cli", "serve", "--port", "0", "--metrics-port", "0", folder=folder, env=env) as server:
+        code = re.search(r"^ +([0-9a-f]{8}(?:-[0-9a-f]{8}){3})$", server.greeting, re.MULTILINE)
+        server.code = code and code[1]
+        yield server

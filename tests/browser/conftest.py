@@ -4,21 +4,17 @@ import asyncio
 import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from playwright.sync_api import sync_playwright
+from tests.serving import running as running_program
 
 from coatcheck import Coatcheck
 
-ROOT = Path(__file__).parent.parent.parent
 ARGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -28,7 +24,6 @@ ARGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-START_S = 30
 
 
 def find_chromium():
@@ -70,39 +65,9 @@ def profile(browser):
 def running(tmp_path_factory):
     """The example, started as a person would, on a free port and with its files in an empty folder."""
     folder = tmp_path_factory.mktemp("site")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "examples.starlette_app", "--port", "0"],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    # A process that never says where it listens must not hold up the tests for ever.
-    alarm = threading.Timer(START_S, process.kill)
-    alarm.start()
-    with process:
-        try:
-            said = ""
-            for line in process.stdout:
-                said += line
-                if "Listening on" in line:
-                    break
-            else:
-                pytest.fail(f"the example did not start:\n{said}")
-            alarm.cancel()
-            yield SimpleNamespace(
-                url=re.search(r"Listening on (http://localhost:\d+) ", said)[1],
-                passwords=dict(re.findall(r"^ +(maria|bob) +([a-z-]+)$", said, re.MULTILINE)),
-                folder=folder,
-            )
-            process.send_signal(signal.SIGINT)
-            rest = process.stdout.read()
-            assert process.wait(START_S) == 0
-            assert "Traceback" not in rest
-        finally:
-            alarm.cancel()
-            process.kill()
+    with running_program("examples.starlette_app", "--port", "0", folder=folder) as example:
+        example.passwords = dict(re.findall(r"^ +(maria|bob) +([a-z-]+)$", example.greeting, re.MULTILINE))
+        yield example
 
 
 @pytest.fixture

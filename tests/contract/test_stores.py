@@ -1,11 +1,12 @@
 """Every store keeps the same contract."""
 
 import pytest
-from tests.servers import pgbouncer, postgres
+from tests.servers import pgbouncer, postgres, valkey
 
 from coatcheck.stores.memory import MemoryStore
 from coatcheck.stores.postgres import PostgresStore
 from coatcheck.stores.sqlite import SQLiteStore
+from coatcheck.stores.valkey import ValkeyStore
 from coatcheck.testing import EmbeddedStoreContract, FleetStoreContract
 
 
@@ -60,3 +61,17 @@ class TestPostgresStoreBehindPgBouncer(FleetStoreContract):
     def make_store(self):
         here = postgres.shared()
         return PostgresStore(here.url(pgbouncer="true").replace(f":{here.port}/", f":{self.port}/"))
+
+
+class TestValkeyStore(FleetStoreContract):
+    """One server, with everything in it."""
+
+    def make_store(self):
+        return ValkeyStore(valkey.shared("single").url())
+
+
+class TestValkeyClusterStore(FleetStoreContract):
+    """Three primaries, each with a replica: what belongs together is in different places."""
+
+    def make_store(self):
+        return ValkeyStore(valkey.shared("cluster").url())

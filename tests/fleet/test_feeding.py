@@ -27,7 +27,7 @@ async def test_an_issuer_that_is_behind_answers_what_the_store_says(a):
     frozen = a.freeze()
     await soon(frozen.arrived())
     position = await revoke(a.wire.inner)
-    news = await soon(a.feed.beat("orders", news.node, beat=1, applied=news.upto, epoch=1, wait_s=0))
+    news = await soon(a.feed.beat("orders", news.node, beat=1, applied=news.upto, epoch=news.epoch, wait_s=0))
     assert [line.position for line in news.changes] == [position]
     assert a.lease.knowledge.applied < position
     frozen.thaw()
@@ -37,11 +37,11 @@ async def test_a_push_to_one_issuer_wakes_the_answers_that_it_holds(a, b):
     """The change was made through another one."""
     signed_in = await a.sign_in("maria")
     news = await soon(b.feed.join("orders", "host"))
-    polling = asyncio.create_task(b.feed.beat("orders", news.node, beat=1, applied=news.upto, epoch=1))
+    polling = asyncio.create_task(b.feed.beat("orders", news.node, beat=1, applied=news.upto, epoch=news.epoch))
     revoking = asyncio.create_task(a.revoke(signed_in.session.sid))
     told = await soon(polling)
     assert [line.sid for line in told.changes] == [signed_in.session.sid]
-    await soon(a.feed.beat("orders", news.node, beat=2, applied=told.upto, epoch=1, wait_s=0))
+    await soon(a.feed.beat("orders", news.node, beat=2, applied=told.upto, epoch=told.epoch, wait_s=0))
     assert (await soon(revoking)).nodes == 3
 
 
@@ -86,7 +86,7 @@ async def test_closing_ends_every_wait(engines):
     """And the looking."""
     here, _ = engines
     news = await here.feed.join("orders", "host")
-    holding = asyncio.create_task(here.feed.beat("orders", news.node, beat=1, applied=news.upto, epoch=1))
+    holding = asyncio.create_task(here.feed.beat("orders", news.node, beat=1, applied=news.upto, epoch=news.epoch))
     while not here.feed._hints._waiting:
         await asyncio.sleep(0)
     await soon(here.feed.stop())

@@ -239,6 +239,9 @@ class Coatcheck(TokenMethods):
 
         Raises:
             InvalidInput: *sub* is not the session's own, or another argument cannot be used.
+
+            BarrierIncomplete: The renewal is committed, so the old token is over, and nobody has the new one: who held
+                it signs in again. Asking once more with the old token does not bring it.
         """
         self._check_open()
         old = session_token.digest(revealed(token))

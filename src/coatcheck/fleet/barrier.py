@@ -130,7 +130,7 @@ class Barrier:
                 log.exception("the nodes cannot be listed")
                 self._end_overdue(waiters)
             else:
-                self._note_era(nodes)
+                self.note_era(nodes.epoch, nodes.lease_s)
                 self._lease_s = nodes.lease_s
                 for waiter in waiters:
                     self._judge(waiter, nodes)
@@ -166,9 +166,10 @@ class Barrier:
         if (not waiter.awaited and now >= self._settled_at) or waited_s >= nodes.lease_s:
             self._finish(waiter, Receipt(position=waiter.position, nodes=waiter.nodes, waited_s=waited_s))
 
-    def _note_era(self, nodes: Nodes) -> None:
-        if (era := nodes.epoch >> ERA_BITS) != self._era:
-            self._era, self._settled_at = era, self._elapsed() + nodes.lease_s
+    def note_era(self, epoch: int, lease_s: float) -> None:
+        """Hear in which epoch the log is. Sooner is better: what began a lease ago is not waited for."""
+        if (era := epoch >> ERA_BITS) != self._era:
+            self._era, self._settled_at = era, self._elapsed() + lease_s
 
     def _finish(self, waiter: _Waiter, receipt: Receipt) -> None:
         self._waiters.remove(waiter)

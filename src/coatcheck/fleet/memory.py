@@ -105,6 +105,8 @@ class Memory:
         await self._watch.start()
         self.feeding.start()
         self.barrier = Barrier(self._store, self._watch.wake)
+        if isinstance(self._watch, Lease):
+            self.barrier.note_era(self._watch.knowledge.epoch, self._watch.lease_s)
         self._reader = Reader(self._store, self._cache, self._watch, self._clock, self._entry)
         self.seen = SeenAt(self._store, self._cache)
         self.upkeep = Upkeep(self._store, self.seen, self._clock, interval_s=self._policy.seen_interval_s)

@@ -6,9 +6,8 @@ from coatcheck.stores import _postgres_schema as schemas
 from coatcheck.stores._postgres_connect import Connector, begin
 from coatcheck.stores._postgres_lanes import Connection, Lane
 from coatcheck.stores._postgres_nodes import Whereabouts
-from coatcheck.stores._postgres_schema import Migration
 from coatcheck.stores._postgres_url import parse
-from coatcheck.stores.base import LEASE_S
+from coatcheck.stores.base import LEASE_S, Migration, check_lease
 
 WAIT_S = 60.0
 LOOK_S = 5.0
@@ -28,7 +27,7 @@ async def migrate(url: str, *, lease_s: float | None = None, dry_run: bool = Fal
         ConfigError: *url* or *lease_s* makes no sense. StoreUnusable: it may not be done. StoreUnavailable: no answer.
     """
     if lease_s is not None:
-        schemas.check_lease(lease_s)
+        check_lease(lease_s)
     settings = parse(url)
     schema = settings.schema
     whereabouts = Whereabouts(schema, f"coatcheck_{schema}")

@@ -11,14 +11,11 @@ Rules of this module:
 from __future__ import annotations
 
 import asyncpg
-import msgspec
 
-from coatcheck.errors import ConfigError, StoreUnusable
+from coatcheck.errors import StoreUnusable
 from coatcheck.stores._postgres_lanes import Connection, Lane
 from coatcheck.stores._postgres_nodes import Whereabouts
-from coatcheck.stores.base import LEASE_MOST_S
-
-LEASE_LEAST_S = 0.2
+from coatcheck.stores.base import check_lease
 
 MIGRATIONS = (
     """
@@ -125,22 +122,6 @@ MIGRATIONS = (
 )
 
 
-class Migration(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What :func:`coatcheck.stores.postgres.migrate` has done, or would do.
-
-    Attributes:
-        schema: Where. before, after: how many migrations the tables have seen; 0 before there were any.
-
-        lease_s: The lease of the store afterwards, seconds.
-    """
-
-    schema: str
-    before: int
-    after: int
-    lease_s: float
-
-
 async def version_of(connection: Connection, schema: str) -> int:
     """
     Return how many migrations the tables in *schema* have seen; 0 where there are none.
@@ -222,9 +203,3 @@ async def set_lease(connection: Connection, schema: str, lease_s: float) -> None
         problem = f"{count} nodes hold leases of {now_s:g} s"
         raise StoreUnusable(f"PostgreSQL: {problem}; stop all servers first, then change the lease")
     await connection.execute(f"UPDATE {schema}.meta SET lease_s = $1", lease_s)
-
-
-def check_lease(lease_s: float) -> None:
-    """Refuse what is no sensible length of a lease."""
-    if not LEASE_LEAST_S <= lease_s <= LEASE_MOST_S:
-        raise ConfigError("lease", "makes no sense", f"give {LEASE_LEAST_S:g} to {LEASE_MOST_S:g} seconds")

@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple, NoReturn
 
@@ -263,6 +263,11 @@ class Wire:
             return self._bounded(call, lambda: self._places.now(server), None)
 
         return list(await asyncio.gather(*map(there, self._places.primaries)))
+
+    def together(self, key: bytes, others: Iterable[bytes]) -> list[bytes]:
+        """Return those of *others* that are where *key* is, as far as we know."""
+        server = self._places.of(key_slot(key))
+        return [other for other in others if self._places.of(key_slot(other)) is server]
 
     async def wall(self, key: bytes) -> float:
         """Return the calendar of the server that has *key*, seconds."""

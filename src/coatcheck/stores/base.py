@@ -30,6 +30,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from coatcheck.errors import ConfigError
 from coatcheck.records import Digest, Ended, Family, KeyRow, Kind, Nodes, Record, Session, Tail
 
 LEASE_S = 2.0
@@ -38,7 +39,7 @@ How long a node may trust its memory after a heartbeat, seconds, where the store
 heartbeats, and a revocation waits longer for a node that died. Shorter: a slow store makes nodes ask it more often.
 """
 
-LEASE_MOST_S = 60.0
+LEASE_LEAST_S, LEASE_MOST_S = 0.2, 60.0
 
 ERA_BITS = 20
 """An epoch above these bits is its *era*. Another era: what was committed may be lost, by a failover or a restore."""
@@ -106,6 +107,33 @@ class Reset(msgspec.Struct, frozen=True, kw_only=True):
 
     position: int
     families: int
+
+
+class Migration(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What bringing a store up to date has done, or would do.
+
+    Attributes:
+        schema: Where: the schema, or the prefix. before, after: the version of what stands there; 0 where nothing does.
+
+        lease_s: The lease of the store afterwards, seconds.
+    """
+
+    schema: str
+    before: int
+    after: int
+    lease_s: float
+
+
+def check_lease(lease_s: float) -> None:
+    """
+    Refuse what is no sensible length of a lease.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if not LEASE_LEAST_S <= lease_s <= LEASE_MOST_S:
+        raise ConfigError("lease", "makes no sense", f"give {LEASE_LEAST_S:g} to {LEASE_MOST_S:g} seconds")
 
 
 class Store(Protocol):

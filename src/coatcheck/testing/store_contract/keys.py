@@ -20,13 +20,14 @@ class Keys(Playing):
         """Every field is read back; the store numbers them, and they come in the order of making."""
 
         async def story(store: Store) -> None:
+            epoch = (await store.tail(0)).epoch
             assert await store.keys() == []
-            await store.add_key(make_key("z", signs_from=9, seal_id="s2"), newest=None, stamp=make_stamp())
-            await store.add_key(make_key("a", signs_from=5, seal_id=""), newest="z", stamp=make_stamp())
+            await store.add_key(make_key("z", epoch, signs_from=9, seal_id="s2"), newest=None, stamp=make_stamp())
+            await store.add_key(make_key("a", epoch, signs_from=5, seal_id=""), newest="z", stamp=make_stamp())
             rows = await store.keys()
             assert [replace(row, number=0) for row in rows] == [
-                make_key("z", signs_from=9, seal_id="s2"),
-                make_key("a", signs_from=5, seal_id=""),
+                make_key("z", epoch, signs_from=9, seal_id="s2"),
+                make_key("a", epoch, signs_from=5, seal_id=""),
             ]
             assert 0 < rows[0].number < rows[1].number
 
@@ -36,13 +37,14 @@ class Keys(Playing):
         """Of many that add at once after the same key one does; the others write nothing and announce nothing."""
 
         async def story(store: Store) -> None:
-            adds = [store.add_key(make_key(f"k{n}"), newest=None, stamp=make_stamp()) for n in range(10)]
+            epoch = (await store.tail(0)).epoch
+            adds = [store.add_key(make_key(f"k{n}", epoch), newest=None, stamp=make_stamp()) for n in range(10)]
             assert sorted(await asyncio.gather(*adds), key=str) == [1] + [None] * 9
             (first,) = await store.keys()
             for stale in (None, "another"):
-                assert await store.add_key(make_key("late"), newest=stale, stamp=make_stamp()) is None
-            assert await store.add_key(make_key("next"), newest=first.kid, stamp=make_stamp()) == 2
-            assert await store.add_key(make_key("late"), newest=first.kid, stamp=make_stamp()) is None
+                assert await store.add_key(make_key("late", epoch), newest=stale, stamp=make_stamp()) is None
+            assert await store.add_key(make_key("next", epoch), newest=first.kid, stamp=make_stamp()) == 2
+            assert await store.add_key(make_key("late", epoch), newest=first.kid, stamp=make_stamp()) is None
             assert [row.kid for row in await store.keys()] == [first.kid, "next"]
             assert (await store.tail(0)).head == 2
 
@@ -52,12 +54,13 @@ class Keys(Playing):
         """Not the one that signs last; and when it was dropped, the one before it."""
 
         async def story(store: Store) -> None:
-            await store.add_key(make_key("far", signs_from=99), newest=None, stamp=make_stamp())
-            await store.add_key(make_key("near", signs_from=5), newest="far", stamp=make_stamp())
-            assert await store.add_key(make_key("x"), newest="far", stamp=make_stamp()) is None
+            epoch = (await store.tail(0)).epoch
+            await store.add_key(make_key("far", epoch, signs_from=99), newest=None, stamp=make_stamp())
+            await store.add_key(make_key("near", epoch, signs_from=5), newest="far", stamp=make_stamp())
+            assert await store.add_key(make_key("x", epoch), newest="far", stamp=make_stamp()) is None
             await store.drop_key("near", stamp=make_stamp())
-            assert await store.add_key(make_key("x"), newest="near", stamp=make_stamp()) is None
-            assert await store.add_key(make_key("x"), newest="far", stamp=make_stamp()) is not None
+            assert await store.add_key(make_key("x", epoch), newest="near", stamp=make_stamp()) is None
+            assert await store.add_key(make_key("x", epoch), newest="far", stamp=make_stamp()) is not None
 
         self.play(story)
 
@@ -65,11 +68,12 @@ class Keys(Playing):
         """A key made before everyone's end, and stored after it, would outlive what it was made for."""
 
         async def story(store: Store) -> None:
-            for epoch in (0, 2):
-                assert await store.add_key(make_key("x", epoch=epoch), newest=None, stamp=make_stamp()) is None
+            epoch = (await store.tail(0)).epoch
+            for other in (epoch - 1, epoch + 1):
+                assert await store.add_key(make_key("x", other), newest=None, stamp=make_stamp()) is None
             await store.end_everyone(note="", stamp=make_stamp())
-            assert await store.add_key(make_key("x", epoch=1), newest=None, stamp=make_stamp()) is None
-            assert await store.add_key(make_key("x", epoch=2), newest=None, stamp=make_stamp()) is not None
+            assert await store.add_key(make_key("x", epoch), newest=None, stamp=make_stamp()) is None
+            assert await store.add_key(make_key("x", epoch + 1), newest=None, stamp=make_stamp()) is not None
 
         self.play(story)
 
@@ -77,8 +81,9 @@ class Keys(Playing):
         """Adding and dropping one each append a line; so does dropping one that is not there."""
 
         async def story(store: Store) -> None:
+            epoch = (await store.tail(0)).epoch
             writes: list[Callable[[], Awaitable[int | None]]] = [
-                lambda: store.add_key(make_key("a"), newest=None, stamp=make_stamp()),
+                lambda: store.add_key(make_key("a", epoch), newest=None, stamp=make_stamp()),
                 lambda: store.drop_key("a", stamp=make_stamp()),
                 lambda: store.drop_key("a", stamp=make_stamp()),
                 lambda: store.drop_key("never", stamp=make_stamp()),
@@ -93,11 +98,12 @@ class Keys(Playing):
         """What they have signed is worth nothing afterwards, and the next key is the first of its epoch."""
 
         async def story(store: Store) -> None:
-            await store.add_key(make_key("old"), newest=None, stamp=make_stamp())
+            epoch = (await store.tail(0)).epoch
+            await store.add_key(make_key("old", epoch), newest=None, stamp=make_stamp())
             await store.end_everyone(note="", stamp=make_stamp())
             assert await store.keys() == []
-            assert await store.add_key(make_key("x", epoch=2), newest="old", stamp=make_stamp()) is None
-            assert await store.add_key(make_key("new", epoch=2), newest=None, stamp=make_stamp()) is not None
+            assert await store.add_key(make_key("x", epoch + 1), newest="old", stamp=make_stamp()) is None
+            assert await store.add_key(make_key("new", epoch + 1), newest=None, stamp=make_stamp()) is not None
             assert [row.kid for row in await store.keys()] == ["new"]
 
         self.play(story)

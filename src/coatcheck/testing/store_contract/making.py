@@ -25,7 +25,7 @@ def make_stamp(now: int = 0, *, keep_s: int = 1000) -> Stamp:
     return Stamp(now=now, forget_change=now + keep_s, forget_token=now + keep_s)
 
 
-def make_key(kid: str, *, epoch: int = 1, signs_from: int = 0, seal_id: str = "s1") -> KeyRow:
+def make_key(kid: str, epoch: int = 1, *, signs_from: int = 0, seal_id: str = "s1") -> KeyRow:
     """Return a signing key that signs nothing."""
     return KeyRow(
         kid=kid,

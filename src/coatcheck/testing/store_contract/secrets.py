@@ -17,9 +17,10 @@ class Secrets(Playing):
         """Whoever looked before the last key was added looks again. Once more is no mistake; nothing is announced."""
 
         async def story(store: Store) -> None:
+            epoch = (await store.tail(0)).epoch
             assert not await store.admit_secret("s1", newest="never")
             assert await store.admit_secret("s1", newest=None)
-            await store.add_key(make_key("a"), newest=None, stamp=make_stamp())
+            await store.add_key(make_key("a", epoch), newest=None, stamp=make_stamp())
             assert not await store.admit_secret("s1", newest=None)
             assert not await store.admit_secret("s2", newest=None)
             for ident in ("s2", "s2", "s1"):
@@ -33,11 +34,12 @@ class Secrets(Playing):
         """Their number is told, and the sessions stay; also when nothing is left to remove."""
 
         async def story(store: Store) -> None:
+            epoch = (await store.tail(0)).epoch
             await self.put(store, "a", "b")
             for name in ("a", "b"):
                 assert await store.add_family(make_family(name, name))
-            await store.add_key(make_key("k"), newest=None, stamp=make_stamp())
-            await store.add_key(make_key("l"), newest="k", stamp=make_stamp())
+            await store.add_key(make_key("k", epoch), newest=None, stamp=make_stamp())
+            await store.add_key(make_key("l", epoch), newest="k", stamp=make_stamp())
             for position, families in ((3, 2), (4, 0)):
                 assert await store.reset_keys(stamp=make_stamp()) == Reset(position=position, families=families)
                 assert await store.keys() == []
@@ -51,10 +53,11 @@ class Secrets(Playing):
         """Those that were admitted, those that seal keys, those that made families; no other, and not the unnamed."""
 
         async def story(store: Store) -> None:
+            epoch = (await store.tail(0)).epoch
             await self.put(store, "a")
             await store.admit_secret("admitted", newest=None)
-            await store.add_key(make_key("k", seal_id="seals"), newest=None, stamp=make_stamp())
-            await store.add_key(make_key("l", seal_id=""), newest="k", stamp=make_stamp())
+            await store.add_key(make_key("k", epoch, seal_id="seals"), newest=None, stamp=make_stamp())
+            await store.add_key(make_key("l", epoch, seal_id=""), newest="k", stamp=make_stamp())
             await store.add_family(make_family("f", "a", key_id="makes"))
             known = ("admitted", "seals", "makes")
             assert [await store.is_lost(ident) for ident in known] == [False] * 3
@@ -70,24 +73,25 @@ class Secrets(Playing):
         """No key, no family, and it is not admitted again, whatever comes; nothing is announced. Another does."""
 
         async def story(store: Store) -> None:
+            epoch = (await store.tail(0)).epoch
             await self.put(store, "a")
             await store.admit_secret("s1", newest=None)
             await store.reset_keys(stamp=make_stamp())
             head = (await store.tail(0)).head
             for _ in range(2):
                 assert not await store.admit_secret("s1", newest=None)
-                assert await store.add_key(make_key("k"), newest=None, stamp=make_stamp()) is None
+                assert await store.add_key(make_key("k", epoch), newest=None, stamp=make_stamp()) is None
                 assert not await store.add_family(make_family("f", "a"))
                 assert (await store.keys(), (await store.tail(0)).head) == ([], head)
                 assert await store.family(make_family("f", "a").id) is None
                 await self.sweep_all(store, now=99)
             assert await store.admit_secret("s2", newest=None)
-            assert await store.add_key(make_key("l", seal_id="s2"), newest=None, stamp=make_stamp()) is not None
+            assert await store.add_key(make_key("l", epoch, seal_id="s2"), newest=None, stamp=make_stamp()) is not None
             assert await store.add_family(make_family("f", "a", key_id="s2"))
-            assert await store.add_key(make_key("k"), newest="l", stamp=make_stamp()) is None
+            assert await store.add_key(make_key("k", epoch), newest="l", stamp=make_stamp()) is None
             await store.end_everyone(note="", stamp=make_stamp())
             assert await store.is_lost("s1") and not await store.is_lost("s2")
-            assert await store.add_key(make_key("k", epoch=2), newest=None, stamp=make_stamp()) is None
+            assert await store.add_key(make_key("k", epoch + 1), newest=None, stamp=make_stamp()) is None
 
         self.play(story)
 
@@ -95,6 +99,7 @@ class Secrets(Playing):
         """Whatever comes before the reset is removed by it, whatever comes after is refused."""
 
         async def story(store: Store) -> None:
+            epoch = (await store.tail(0)).epoch
             await self.put(store, "a")
             await store.admit_secret("s1", newest=None)
 
@@ -102,7 +107,7 @@ class Secrets(Playing):
                 for _ in range(n):
                     await asyncio.sleep(0)
                 newest = [None, *(row.kid for row in await store.keys())][-1]
-                await store.add_key(make_key(f"k{n}"), newest=newest, stamp=make_stamp())
+                await store.add_key(make_key(f"k{n}", epoch), newest=newest, stamp=make_stamp())
                 await store.add_family(make_family(f"f{n}", "a"))
 
             async def reset() -> None:
