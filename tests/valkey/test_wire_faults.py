@@ -57,7 +57,16 @@ def test_where_to_go():
     assert of_reply(BaseParser.parse_error("ASK 1 h:1")).target == ("h", 1)
 
 
-@pytest.mark.parametrize("text", ["READONLY x", "LOADING x", "UNBLOCKED x", "CLUSTERDOWN x"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "READONLY x",
+        "LOADING x",
+        "UNBLOCKED x",
+        "CLUSTERDOWN x",
+        "ERR WAITAOF cannot be used with replica instances. Please also note …",
+    ],
+)
 def test_what_is_not_known_to_be_on_disk(text):
     """It was executed already, so it is not tried again as if it had not been."""
     assert isinstance(of_sync(BaseParser.parse_error(text)), Lost)

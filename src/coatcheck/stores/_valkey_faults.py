@@ -145,9 +145,12 @@ def of_reply(error: BaseException) -> Exception:
 
 def of_sync(error: BaseException) -> Exception:
     """Return what it means that the server answered so when it was asked whether a change is on disk."""
-    if code_of(error) == "ERR" and "appendonly is disabled" in str(error):
+    code = code_of(error)
+    if code == "ERR" and "appendonly is disabled" in str(error):
         return StoreUnavailable(f"Valkey: {NO_AOF}")
-    return of_reply(error) if code_of(error) not in _NOT_DONE else Lost(_NOT_DONE[code_of(error)])
+    if code == "ERR" and "replica instances" in str(error):
+        return Lost(_SAID["UNBLOCKED"])
+    return Lost(_NOT_DONE[code]) if code in _NOT_DONE else of_reply(error)
 
 
 def _said_of(error: BaseException, code: str) -> str:
