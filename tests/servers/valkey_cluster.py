@@ -144,18 +144,19 @@ class Cluster(Group):
 
     def failover(self, primary: Server) -> Server:
         """Have a replica take over in order, nothing lost; return it."""
-        slot, replica = self._slot_at(primary), self.replicas_of(primary)[0]
+        slot, replica = self.a_slot_of(primary), self.replicas_of(primary)[0]
         replica.call("CLUSTER", "FAILOVER")
         self.await_other(slot, primary)
         return replica
 
     def lose(self, primary: Server) -> Server:
         """Kill a primary, and wait until a replica has taken over by itself; return that one."""
-        slot = self._slot_at(primary)
+        slot = self.a_slot_of(primary)
         primary.kill()
         return self.await_other(slot, primary)
 
-    def _slot_at(self, primary: Server) -> int:
+    def a_slot_of(self, primary: Server) -> int:
+        """Return a slot that a running primary has."""
         return min(next(one.slots for one in self.seen(primary) if "myself" in one.flags))
 
     def moving(self, slot: int, to: Server) -> Iterator[str]:
