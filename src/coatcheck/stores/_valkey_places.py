@@ -22,8 +22,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from coatcheck.stores._valkey_connect import Connector
+from coatcheck.stores._valkey_disks import Disks
 from coatcheck.stores._valkey_faults import Fault, NotDone, Refused, code_of, of_connecting
-from coatcheck.stores._valkey_line import Disks, Line
+from coatcheck.stores._valkey_line import Line
 from coatcheck.stores._valkey_refuse import parse_info
 from coatcheck.stores._valkey_url import Host, Settings
 
