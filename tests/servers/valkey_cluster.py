@@ -144,14 +144,14 @@ class Cluster(Group):
 
     def failover(self, primary: Server) -> Server:
         """Have a replica take over in order, nothing lost; return it."""
-        slot, replica = self._slot_at(primary), self.replicas_of(primary)[0]
+        slot, replica = self.a_slot_of(primary), self.replicas_of(primary)[0]
         replica.call("CLUSTER", "FAILOVER")
         self.await_other(slot, primary)
         return replica
 
     def lose(self, primary: Server) -> Server:
         """Kill a primary, and wait until a replica has taken over by itself; return that one."""
-        slot = self._slot_at(primary)
+        slot = self.a_slot_of(primary)
         primary.kill()
         return self.await_other(slot, primary)
 
@@ -161,7 +161,7 @@ class Cluster(Group):
 
         The old one hears nothing of the cluster any more, and goes on answering as if nothing had happened.
         """
-        slot, replica = self._slot_at(primary), self.replicas_of(primary)[0]
+        slot, replica = self.a_slot_of(primary), self.replicas_of(primary)[0]
         primary.config(cluster_node_timeout="3600000")
         primary.call("DEBUG", "DROP-CLUSTER-PACKET-FILTER", -2)
         replica.call("CLUSTER", "FAILOVER", "TAKEOVER")
@@ -173,7 +173,8 @@ class Cluster(Group):
     def _owner_by(self, node: Server, slot: int) -> str:
         return next((one.id for one in self.seen(node) if slot in one.slots), "")
 
-    def _slot_at(self, primary: Server) -> int:
+    def a_slot_of(self, primary: Server) -> int:
+        """Return a slot that a running primary has."""
         return min(next(one.slots for one in self.seen(primary) if "myself" in one.flags))
 
     def moving(self, slot: int, to: Server) -> Iterator[str]:

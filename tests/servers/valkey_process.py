@@ -215,9 +215,11 @@ class Server:
         """Say whether there is a process, if it answers or not."""
         return bool(processes(self.folder))
 
-    def put_back(self) -> None:
+    def put_back(self, *, empty: bool = False) -> None:
         """Start it, which is not running, with what it last wrote by ``SAVE``, or with nothing."""
         shutil.rmtree(self.data / "appendonlydir", ignore_errors=True)
+        if empty:
+            (self.data / "dump.rdb").unlink(missing_ok=True)
         self.start("--appendonly", "no")  # with it, only its log is looked for
         self.config(appendonly="yes")
         until(lambda: not self._rewrites(), f"{self} does not write its log")

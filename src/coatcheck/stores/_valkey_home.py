@@ -7,7 +7,8 @@ what follows.
 
 Rules of this module:
 
-1. (*new-history-new-era*) Home's own history is another: nothing is done before a new era began.
+1. (*new-history-new-era*, *era-counts-when-durable*) Home's own history is another: nothing is done before a new era
+   began and is durable.
 2. (*proof-before-registering*) Who makes another name known reads the known one, then proves that the server of the new
    one can make a write as durable as is asked, then puts it in the place of the one that was read. A server that was
    deposed cannot: its replicas have left it. A write of before proves nothing.
@@ -139,6 +140,8 @@ class Home:
             value: list[Any] = reply.value
             if value[0] == b"elsewhere":
                 await self._begin_era(value[1] or b"", value[2])
+            elif value[0] == b"unsure":
+                await self._make_sure(value[1])
             elif value[0] != b"ok":
                 return value
             elif int(value[1]) >= self._highest:
@@ -181,6 +184,13 @@ class Home:
         elif reply.value[0] == b"first" and self._highest:
             log.error("Valkey is empty: everybody has to sign in again")
             self._see(0)
+
+    async def _make_sure(self, epoch: bytes) -> None:
+        """Have home answer in an era that was begun, if it is durable by now (*era-counts-when-durable*)."""
+        # Its first caller may have asked a server that was deposed meanwhile. There this write, which comes after the
+        # era, is never durable, and home goes on answering nothing.
+        if await self._proved_epoch() == int(epoch):
+            await self._wire.run(scripts.SURE, [self._n.meta], [epoch], purpose=Purpose.WRITES, durable=True)
 
     async def here(self, keys: Iterable[bytes] = (), *, secret: str = "") -> Here:
         """Return what home says of everything, of the buckets of *keys*, and of a secret."""

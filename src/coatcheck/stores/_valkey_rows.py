@@ -112,8 +112,8 @@ class Rows:
         """Where there is one server: everything in one step."""
         keys = [self._n.pointer(digest), self._n.meta]
         reply = await self._wire.run(scripts.LOOK, keys, [], purpose=Purpose.READS, durable=False)
-        name, (known, epoch, bar, life), key, raw, tomb = reply.value
-        if known != name or int(epoch) < self._home.epoch:
+        name, (known, unsure, epoch, bar, life), key, raw, tomb = reply.value
+        if known != name or unsure or int(epoch) < self._home.epoch:
             return await self._look_twice(digest)  # home finds out what it means
         if key is None:
             return None
@@ -122,8 +122,15 @@ class Rows:
 
     async def _look_twice(self, digest: Digest) -> _Found | None:
         pointer = self._n.pointer(digest)
-        key = (await self._wire.command("GET", pointer, key=pointer)).value
-        return None if key is None else await self._read(key, self._home.recently(key))
+        for _ in range(TRIES):
+            name, key = (await self.run(scripts.POINTED, [pointer], purpose=Purpose.READS)).value
+            if key is not None:  # whoever says so: it never changes
+                return await self._read(key, self._home.recently(key))
+            here = self._home.recently(pointer) or await self._home.here([pointer])
+            if here.knows(Voucher(name, pointer)):
+                return None
+            await self._home.settle(pointer)
+        raise StoreUnavailable(_UNSETTLED)
 
     async def _read(self, key: bytes, here: Here | None) -> _Found:
         read = self.run(scripts.READ, [key, key.replace(b"}:s:", b"}:t:", 1)], purpose=Purpose.READS)

@@ -32,8 +32,9 @@ local name = string.match(info, 'master_replid:(%x+)')
 # All of home's have KEYS[1] = meta. KEYS[2] and [3], where they append: log, news.
 _HOME = """
 local meta = KEYS[1]
-local known = redis.call('HGET', meta, 'name')
-if known ~= name then return {'elsewhere', known, name} end
+local known = redis.call('HMGET', meta, 'name', 'unsure', 'epoch')
+if known[1] ~= name then return {'elsewhere', known[1], name} end
+if known[2] then return {'unsure', known[3]} end
 local function ok(...) return {'ok', redis.call('HGET', meta, 'epoch'), ...} end
 """
 
@@ -88,7 +89,7 @@ else
   redis.call('DEL', KEYS[2], KEYS[5])
 end
 local new = string.format('%.0f', (era + tonumber(ARGV[2])) * 2^20)
-redis.call('HSET', meta, 'epoch', new, 'name', name)
+redis.call('HSET', meta, 'epoch', new, 'name', name, 'unsure', '1')
 if not epoch then
   redis.call('HSET', meta, 'bar', new, 'life', ARGV[6], 'head', '0', 'trimmed', '0', 'lease', ARGV[3], 'replicas', '0')
 end
@@ -99,6 +100,18 @@ return {epoch and 'new' or 'first'}
 )
 """KEYS meta, log, news, keys, nodes; ARGV the known name or '', a draw, the lease, who has proved itself, the highest
 epoch that was seen, the name of a new life."""
+
+SURE = _script(
+    "sure",
+    _NAME
+    + """
+local known = redis.call('HMGET', KEYS[1], 'name', 'epoch')
+redis.call('HINCRBY', KEYS[1], 'asked', 1)
+if known[1] == name and known[2] == ARGV[1] then redis.call('HDEL', KEYS[1], 'unsure') end
+return 1
+""",
+)
+"""KEYS meta; ARGV the epoch that is durable. Repeatable."""
 
 REGISTER = _home(
     "register",
@@ -353,7 +366,7 @@ LOOK = _script(
     "look",
     _NAME
     + """
-local home = redis.call('HMGET', KEYS[2], 'name', 'epoch', 'bar', 'life')
+local home = redis.call('HMGET', KEYS[2], 'name', 'unsure', 'epoch', 'bar', 'life')
 local found = {name, home, redis.call('GET', KEYS[1]), false, false}
 if found[3] then
   found[4] = redis.call('GET', found[3])
@@ -363,6 +376,9 @@ return found
 """,
 )
 """KEYS pointer, meta. Only where there is one server: it reads a row that it was not told of."""
+
+POINTED = _script("pointed", _NAME + "return {name, redis.call('GET', KEYS[1])}")
+"""KEYS pointer."""
 
 CREATE = _script(
     "create",
@@ -501,6 +517,9 @@ return {redis.call('HINCRBY', KEYS[2], 'generation', ARGV[1]), redis.call('ZRANG
 """,
 )
 """KEYS list, numbers; ARGV by how much. Repeatable."""
+
+LISTED = _script("listed", _NAME + "return {name, redis.call('ZREVRANGE', KEYS[1], 0, -1)}")
+"""KEYS list. The newest first."""
 
 UNLIST = _script("unlist", "for i = 1, #ARGV do redis.call('ZREM', KEYS[1], ARGV[i]) end\nreturn 1")
 """KEYS list; ARGV sids. Repeatable."""

@@ -19,10 +19,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from coatcheck.errors import AlreadyExists
+from coatcheck.errors import AlreadyExists, StoreUnavailable
 from coatcheck.records import Digest, Kind, Record, Session
 from coatcheck.stores import _valkey_scripts as scripts
-from coatcheck.stores._valkey_home import Home, Voucher
+from coatcheck.stores._valkey_home import TRIES, Home, Voucher
 from coatcheck.stores._valkey_keys import Names, Row, pack
 from coatcheck.stores._valkey_rows import Rows, each
 from coatcheck.stores._valkey_wire import Purpose, Wire
@@ -180,11 +180,20 @@ class Steps:
         return here.epoch + int(reply.value or 0)
 
     async def load_subject(self, sub: str) -> list[Session]:
-        key = self._n.subject(sub)[0]
-        listed = (await self._wire.command("ZREVRANGE", key, 0, -1, key=key)).value
+        listed = await self._listed(self._n.subject(sub)[0])
         rows = await self._rows.rows([sid.decode() for sid in listed])
         # One that is just being signed in is listed before its row says whose it is.
         return [row.record.session for row in rows if row is not None and row.record.session.sub == sub]
+
+    async def _listed(self, key: bytes) -> list[bytes]:
+        for _ in range(TRIES):
+            run = self._rows.run(scripts.LISTED, [key], purpose=Purpose.READS)
+            here, reply = await asyncio.gather(self._home.here([key]), run)
+            name, listed = reply.value
+            if here.knows(Voucher(name, key)):
+                return list(listed)
+            await self._home.settle(key)
+        raise StoreUnavailable("Valkey: it is not settled which server answers for a subject")
 
     async def _raise(self, sub: str, purpose: Purpose = Purpose.WRITES) -> tuple[int, list[str]]:
         """Raise a subject's generation; return it, and the sessions that are listed by then."""
