@@ -155,6 +155,24 @@ class Cluster(Group):
         primary.kill()
         return self.await_other(slot, primary)
 
+    def depose(self, primary: Server) -> Server:
+        """
+        Have a replica take over without a word to its primary; return it.
+
+        The old one hears nothing of the cluster any more, and goes on answering as if nothing had happened.
+        """
+        slot, replica = self.a_slot_of(primary), self.replicas_of(primary)[0]
+        primary.config(cluster_node_timeout="3600000")
+        primary.call("DEBUG", "DROP-CLUSTER-PACKET-FILTER", -2)
+        replica.call("CLUSTER", "FAILOVER", "TAKEOVER")
+        others = [node for node in self.nodes if node is not primary]
+        name = self.id(replica)
+        until(lambda: all(self._owner_by(node, slot) == name for node in others), f"{replica} does not take over")
+        return replica
+
+    def _owner_by(self, node: Server, slot: int) -> str:
+        return next((one.id for one in self.seen(node) if slot in one.slots), "")
+
     def a_slot_of(self, primary: Server) -> int:
         """Return a slot that a running primary has."""
         return min(next(one.slots for one in self.seen(primary) if "myself" in one.flags))

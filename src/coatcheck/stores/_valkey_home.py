@@ -118,6 +118,7 @@ class Home:
         self._one_server = one_server
         self._highest = 0
         self._recent = _Recent()
+        self._noted_replicas = 0
         self._appending = [names.meta, names.log, names.news]
 
     async def ask(
@@ -282,6 +283,17 @@ class Home:
         """Set a number that home keeps; *rising*: never to a lower one."""
         await self.ask(scripts.SET, [self._n.meta], [field, repr(value), "rising" if rising else ""])
 
+    async def note_replicas(self) -> None:
+        """
+        Keep how many replicas there ever were at most, if that has risen.
+
+        Who opens the store tomorrow, and finds a primary that was deposed, must know that it had some.
+        """
+        most = self._wire.most_replicas
+        if most > self._noted_replicas:
+            await self.note("replicas", most, rising=True)
+            self._noted_replicas = most
+
     async def set_lease(self, lease_s: float) -> None:
         """
         Change the lease.
@@ -353,6 +365,7 @@ class HomeSide:
         return await self._home.ask(script, keys, args, purpose=self._purpose, durable=durable, wait_s=self._wait_s)
 
     async def join(self, node: str, *, label: str) -> float:
+        await self._home.note_replicas()
         self._lease_s = float((await self._ask(scripts.JOIN, [self._n.nodes], [node, label], durable=True))[0])
         return self._lease_s
 
@@ -365,6 +378,7 @@ class HomeSide:
         if said[0] == b"gone":
             return None
         self._home.beaten(sent, self._lease_s)
+        await self._home.note_replicas()
         return _tail(self._home.epoch, said)
 
     async def tail(self, after: int) -> Tail:
