@@ -171,15 +171,21 @@ class Cluster(Group):
         to.call("CLUSTER", "SETSLOT", slot, "IMPORTING", self.id(source))
         source.call("CLUSTER", "SETSLOT", slot, "MIGRATING", self.id(to))
         yield "marked"
-        while keys := source.call("CLUSTER", "GETKEYSINSLOT", slot, 1):
-            (key,) = keys
-            password = ("AUTH", to.password) if to.password else ()
-            source.call("MIGRATE", "127.0.0.1", to.port, key, 0, 5000, *password)
+        while self._move_key(slot, source, to):
             yield "key" if source.call("CLUSTER", "COUNTKEYSINSLOT", slot) else "emptied"
         # The new owner first: whoever asks the old one meanwhile is sent there.
         for node in (to, source, *self.primaries()):
             node.call("CLUSTER", "SETSLOT", slot, "NODE", self.id(to))
         yield "moved"
+
+    def _move_key(self, slot: int, source: Server, to: Server) -> bool:
+        """Move one key of a slot; False where there is none any more."""
+        password = ("AUTH", to.password) if to.password else ()
+        with source.client(raw=True) as client:
+            keys = client.execute_command("CLUSTER GETKEYSINSLOT", slot, 1)
+            for key in keys:
+                client.execute_command("MIGRATE", "127.0.0.1", to.port, key, 0, 5000, *password)
+        return bool(keys)
 
     def move_slot(self, slot: int, to: Server, *, at_once: bool = False) -> None:
         """
@@ -196,9 +202,9 @@ class Cluster(Group):
         until(lambda: self.primary_of(slot) is to, f"{to} does not get the slot")
 
 
-def slot_of(key: str) -> int:
+def slot_of(key: str | bytes) -> int:
     """Return the slot of a key."""
-    return key_slot(key.encode())
+    return key_slot(key.encode() if isinstance(key, str) else key)
 
 
 def _slots(ranges: list[str]) -> Iterator[int]:

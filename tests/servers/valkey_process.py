@@ -106,13 +106,13 @@ class Server:
     # --- talking to it ---
 
     @contextlib.contextmanager
-    def client(self, *, patience_s: float = 5.0) -> Iterator[redis.Redis]:
-        """Give a client that tries nothing twice."""
+    def client(self, *, patience_s: float = 5.0, raw: bool = False) -> Iterator[redis.Redis]:
+        """Give a client that tries nothing twice; *raw*: its answers are bytes."""
         with redis.Redis(
             port=self.port,
             host="127.0.0.1",
             password=self.password,
-            decode_responses=True,
+            decode_responses=not raw,
             socket_timeout=patience_s,
             retry=Retry(NoBackoff(), 0),
         ) as client:
