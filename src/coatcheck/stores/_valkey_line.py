@@ -7,7 +7,8 @@ to last. Alone, a caller waits for nobody, and no task is made for it.
 
 A replica says what it has on disk when it is asked, and once a second by itself. It is asked by ``WAITAOF``, once, and
 if the question reaches it together with what was written, it answers before it has synced, and then not for a second.
-So the question goes out after the answers have come (the replica has the change by then), and is asked again soon.
+So the question goes out after the answers have come (the replica has the change by then), and is asked again soon,
+also while the one before is not answered.
 
 Rules of this module:
 
@@ -23,6 +24,7 @@ Rules of this module:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -45,7 +47,10 @@ MOST_WAITING = 10_000
 LOOK_S = 1.0
 """How often a server is asked how many replicas it has."""
 
-_FIRST_ROUND_S, _LONGEST_ROUND_S = 0.01, 0.1
+_FIRST_ROUND_S, _LONGEST_ROUND_S = 0.003, 0.1
+_AHEAD_S = (
+    0.002  # a server that nobody speaks to looks for what is over every 0.1 s only: it is over before we ask again
+)
 _ASKING = b"*1\r\n$6\r\nASKING\r\n"
 _INFO = b"*2\r\n$4\r\nINFO\r\n$11\r\nreplication\r\n"
 _MARGIN_S = 0.2
@@ -269,20 +274,39 @@ class Line:
         if is_counting:
             self._count(await link.read())
         if is_durable:
-            fault = _judge(await link.read(), 0) if is_here_only else await self._sync(link, self._until(group))
+            if is_here_only:
+                fault = _judge(await link.read(), 0)
+            else:
+                fault, is_all_read = await self._sync(link, self._until(group))
+                is_sound = is_sound and is_all_read
             for ask, answer in lasting:
                 ask.settle(answer if fault is None else fault)
         return is_sound
 
-    async def _sync(self, link: Link, until: float) -> Exception | None:
-        """Wait until all that this connection wrote is on the disks; return what is wrong if it is not."""
-        needed, round_s = self._disks.needed, _FIRST_ROUND_S
-        while True:
-            await link.send([_waitaof(needed, min(until - self._now(), round_s))])
-            fault = _judge(await link.read(), needed)
-            if not isinstance(fault, NotOnDisk) or self._now() >= until:
-                return fault
+    async def _sync(self, link: Link, until: float) -> tuple[Exception | None, bool]:
+        """
+        Wait until all that this connection wrote is on the disks.
+
+        Returns:
+            What is wrong if it is not; and whether the connection may be used again.
+        """
+        needed, round_s, unread = self._disks.needed, _FIRST_ROUND_S, 0
+        fault: Exception | None = NotOnDisk("Valkey: the server did not say in time whether a change is on its disks")
+        while isinstance(fault, NotOnDisk) and (left := until - self._now()) > 0:
+            round_s = min(round_s, left)
+            await link.send([_waitaof(needed, round_s - _AHEAD_S)])
+            unread += 1
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(round_s):
+                    while unread and isinstance(fault, NotOnDisk):
+                        fault = _judge(await link.read(), needed)
+                        unread -= 1
             round_s = min(2 * round_s, _LONGEST_ROUND_S)
+        if not isinstance(fault, NotOnDisk):
+            for _ in range(unread):
+                await link.read()  # they were asked before it was so, and are answered by it at once
+            unread = 0
+        return fault, unread == 0
 
     def _until(self, group: Sequence[Ask]) -> float:
         """Return when to give up waiting for the disks: so that the last caller still hears how many there were."""

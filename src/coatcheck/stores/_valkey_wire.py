@@ -30,7 +30,7 @@ from coatcheck.errors import CoatcheckError, Forked, NotOpen, StoreUnavailable, 
 from coatcheck.stores._valkey_connect import Connector, Link, Script, Word
 from coatcheck.stores._valkey_faults import Lost, NotDone, Refused
 from coatcheck.stores._valkey_line import Ask, Disks, Line, NotOnDisk
-from coatcheck.stores._valkey_places import LOOK_AGAIN_S, Places, Server, places
+from coatcheck.stores._valkey_places import LOOK_AGAIN_S, Places, Server, places, view_of_cluster
 from coatcheck.stores._valkey_push import POLL_S, Listener
 from coatcheck.stores._valkey_url import Settings
 
@@ -40,6 +40,7 @@ log = logging.getLogger("coatcheck")
 WAIT_S = 5.0
 """How long a call may take in all."""
 
+NO_ANSWER = "no answer"
 _FIRST_NAP_S, _LONGEST_NAP_S = 0.01, 0.25
 _PACKER = Connection(protocol=2)  # never connected; it knows how commands are written
 
@@ -83,7 +84,7 @@ class _Call:
         self.until = 0.0
         self.naps = 0
         self.was_lost = False
-        self.said = "no answer"
+        self.said = NO_ANSWER
 
 
 class Wire:
@@ -106,6 +107,7 @@ class Wire:
         self._places: Places
         self._listeners: dict[bytes, Listener] = {}
         self._under_way = 0
+        self._is_over = False
         self._warned: set[str] = set()
 
     def __repr__(self) -> str:
@@ -135,10 +137,11 @@ class Wire:
         """
         self._now = asyncio.get_running_loop().time
         self._finished = asyncio.Event()
+        self._is_over = False
         self._connector = Connector(self._settings, self._scripts)
         self._places = places(self._settings, self._connector, self._made)
         self._places.moved = self._moved
-        said = "no answer"
+        said = NO_ANSWER
         try:
             async with asyncio.timeout(WAIT_S):
                 for naps in range(1000):
@@ -152,7 +155,7 @@ class Wire:
         except Refused as refused:
             raise StoreUnusable(f"Valkey: {refused.said}") from None
         except TimeoutError:
-            raise StoreUnavailable(f"Valkey: {said}") from None
+            raise StoreUnavailable(f"Valkey: {said}; tried for {WAIT_S:g} s") from None
         finally:
             if self._fault is not None:
                 await self._let_go()
@@ -163,9 +166,9 @@ class Wire:
             raise NotDone("slots of the cluster have no server; look at: valkey-cli --cluster check")
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(_kept(self._probe(server))) for server in self._places.primaries]
-        for task in tasks:
-            if (fault := task.result()) is not None:
-                raise fault
+        faults = [fault for task in tasks if (fault := task.result()) is not None]
+        for fault in sorted(faults, key=lambda fault: isinstance(fault, NotDone)):
+            raise fault  # one that no second try mends, if there is one
 
     async def _probe(self, server: Server) -> None:
         link = await self._connect(server, is_probing=True)
@@ -185,6 +188,7 @@ class Wire:
         await self._let_go()
 
     async def _let_go(self) -> None:
+        self._is_over = True
         await asyncio.gather(*(listener.close() for listener in self._listeners.values()))
         self._listeners.clear()
         await self._places.close()
@@ -256,14 +260,18 @@ class Wire:
 
         def there(server: Server) -> Awaitable[Reply]:
             call = _Call(packed, Purpose.READS, is_durable=False, again=True)
-            return self._bounded(call, lambda: server, None)
+            return self._bounded(call, lambda: self._places.now(server), None)
 
         return list(await asyncio.gather(*map(there, self._places.primaries)))
 
-    def together(self, key: bytes, others: Iterable[bytes]) -> list[bytes]:
-        """Return those of *others* that are where *key* is, as far as we know."""
-        server = self._places.of(key_slot(key))
-        return [other for other in others if self._places.of(key_slot(other)) is server]
+    async def together(self, key: bytes, others: Iterable[bytes]) -> list[bytes]:
+        """Return those of *others* that are where *key* is, in a cluster, by the word of the server that has it."""
+        shards = (await self.command("CLUSTER", "SHARDS", key=key)).value
+        slot = key_slot(key)
+        for _, _, _, ranges in view_of_cluster({}, shards, ("", 0), tls=False).primaries:
+            if any(first <= slot <= last for first, last in ranges):
+                return [other for other in others if any(first <= key_slot(other) <= last for first, last in ranges)]
+        return []
 
     async def wall(self, key: bytes) -> float:
         """Return the calendar of the server that has *key*, seconds."""
@@ -305,7 +313,8 @@ class Wire:
             async with asyncio.timeout_at(call.until):
                 return await self._again_and_again(call, find, slot)
         except TimeoutError:
-            raise StoreUnavailable(f"Valkey: {call.said} for {wait_s:g} s") from None
+            tried = "no answer for" if call.said == NO_ANSWER else f"{call.said}; tried for"
+            raise StoreUnavailable(f"Valkey: {tried} {wait_s:g} s") from None
         finally:
             self._under_way -= 1
             if self._fault is not None and not self._under_way:
@@ -313,7 +322,7 @@ class Wire:
 
     async def _again_and_again(self, call: _Call, find: Callable[[], Server | None], slot: int) -> Reply:
         asking: Server | None = None
-        while True:
+        while not self._is_over:
             server = asking or find()
             try:
                 if server is None:
@@ -323,6 +332,7 @@ class Wire:
                 asking = await self._mend(call, fault, slot)
             except Lost as fault:
                 self._lose(call, fault)
+        raise NotOpen("the store is closed")
 
     async def _once(self, call: _Call, server: Server, *, is_asking: bool) -> Reply:
         line = server.lines.get(call.purpose) or self._line(server, call.purpose)
@@ -330,8 +340,8 @@ class Wire:
         try:
             value = await line.ask(ask)
         except asyncio.CancelledError:
-            if ask.is_sent and self._now() >= call.until:
-                call.said = "no answer"
+            if self._now() >= call.until:
+                call.said = NO_ANSWER if ask.is_sent else call.said
                 line.drop_idle()  # whatever swallowed this answer may swallow theirs
                 self._places.look_behind()
             raise
@@ -347,13 +357,13 @@ class Wire:
         call.said = fault.said
         call.naps += 1
         target = fault.target
-        if target is not None and (server := self._places.at(target)) is not None and call.naps == 1:
+        if slot >= 0 and target is not None and (server := self._places.at(target)) is not None and call.naps == 1:
             if fault.code == "ASK":
                 return server
             self._places.point(slot, target)
             self._places.look_behind()
             return None
-        if fault.look or target is not None:
+        if self._settings.mode != "single" and (fault.look or target is not None):
             try:
                 await self._places.look()
             except NotDone as nobody:
