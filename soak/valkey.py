@@ -320,7 +320,7 @@ class ClusterPlace(ValkeyPlace):
         home: int = self.servers.slot_of(f"{{{PREFIX}}}")
         if self.group.primary_of(home) is source and self.chance.random() < 0.7:
             return home
-        with source.client() as client:
+        with source.client(raw=True) as client:
             keys = [key for key in (client.randomkey() for _ in range(5)) if key]
         return int(self.servers.slot_of(self.chance.choice(keys))) if keys else home
 
