@@ -32,7 +32,7 @@ from coatcheck.stores._valkey_connect import Connector, Link, Script, Word
 from coatcheck.stores._valkey_disks import Disks
 from coatcheck.stores._valkey_faults import NotDone, Refused
 from coatcheck.stores._valkey_line import Line
-from coatcheck.stores._valkey_places import Places, Server, places
+from coatcheck.stores._valkey_places import Places, Server, places, view_of_cluster
 from coatcheck.stores._valkey_push import POLL_S, Listener
 from coatcheck.stores._valkey_url import Settings
 
@@ -212,10 +212,14 @@ class Wire:
 
         return list(await asyncio.gather(*map(there, self._places.primaries)))
 
-    def together(self, key: bytes, others: Iterable[bytes]) -> list[bytes]:
-        """Return those of *others* that are where *key* is, as far as we know."""
-        server = self._places.of(key_slot(key))
-        return [other for other in others if self._places.of(key_slot(other)) is server]
+    async def together(self, key: bytes, others: Iterable[bytes]) -> list[bytes]:
+        """Return those of *others* that are where *key* is, in a cluster, by the word of the server that has it."""
+        shards = (await self.command("CLUSTER", "SHARDS", key=key)).value
+        slot = key_slot(key)
+        for _, _, _, ranges in view_of_cluster({}, shards, ("", 0), tls=False).primaries:
+            if any(first <= slot <= last for first, last in ranges):
+                return [other for other in others if any(first <= key_slot(other) <= last for first, last in ranges)]
+        return []
 
     async def wall(self, key: bytes) -> float:
         """Return the calendar of the server that has *key*, seconds."""
