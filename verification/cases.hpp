@@ -133,23 +133,27 @@ inline void add_replicas(std::vector<Case>& cases, bool quick) {
   const auto breaks = [&](const char* scope, Guard without) {
     cases.push_back(replicas_case(without_name({without}) + " (replicas)", scope, {without}, Outcome::BREAKS));
   };
-  holds("home", "home fails, 1 line");
-  holds("home, failed before", "home fails, unnoticed, 1 line");
-  holds("rows", "rows fail, recalls");
-  holds("rows, a bucket moves", "rows fail, a bucket moves, recalls, 1 line");
-  holds("rows, versions", "rows fail, versions, jwts, 1 line");
+  holds("home fails over", "home fails, 1 line");
+  holds("home fails over twice", "home fails, unnoticed, 1 line");
+  holds("rows fail over", "rows fail, recalls");
+  holds("rows fail over and move", "rows fail, a bucket moves, recalls, 1 line");
+  holds("rows fail over, versions", "rows fail, versions, jwts, 1 line");
   if (!quick) {
-    holds("more: home", "home fails");
-    holds("more: home, with JWTs", "home fails, jwts");
-    holds("more: home, failed before", "home fails, unnoticed");
-    holds("more: rows, slowly registered", "rows fail, unnoticed, slow");
-    holds("more: rows, versions", "rows fail, versions, jwts");
-    holds("more: rows, a bucket moves", "rows fail, a bucket moves, recalls");
-    holds("more: rows, failed before", "rows fail, unnoticed, a bucket moves, recalls, 2 lines");
-    holds("more: home and rows", "home fails, rows fail, 2 lines");
-    holds("more: one server", "one server fails");
-    holds("more: one server, failed before", "one server fails, unnoticed");
-    holds("more: one server, failed before, with JWTs", "one server fails, unnoticed, jwts, 1 line");
+    holds("more: home fails over", "home fails");
+    holds("more: home fails over, JWTs", "home fails, jwts");
+    holds("more: home fails over, other changes", "home fails, 1 other change, 2 lines");
+    holds("more: home fails over, longer lease", "home fails, lease 2, 2 lines");
+    holds("more: home fails over twice", "home fails, unnoticed");
+    holds("more: rows fail over twice, named slowly", "rows fail, unnoticed, slow");
+    holds("more: rows fail over twice and move, named slowly",
+          "rows fail, unnoticed, slow, a bucket moves, recalls, 1 line");
+    holds("more: rows fail over and move", "rows fail, a bucket moves, recalls");
+    holds("more: rows fail over twice and move", "rows fail, unnoticed, a bucket moves, recalls, 2 lines");
+    holds("more: rows fail over, versions", "rows fail, versions, jwts");
+    holds("more: home and rows fail over", "home fails, rows fail, 2 lines");
+    holds("more: one server fails over", "one server fails");
+    holds("more: one server fails over twice", "one server fails, unnoticed");
+    holds("more: one server fails over twice, JWTs", "one server fails, unnoticed, jwts, 1 line");
   }
   breaks("rows fail, 1 line", DURABLE_BEFORE_RETURN);
   breaks("rows fail, 1 line", ROW_BEFORE_LOG);
