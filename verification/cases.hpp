@@ -82,6 +82,7 @@ inline Replicas::Scope read_replicas(const std::string& words) {
     else if (word == "rows fail") scope.rows_fail = true;
     else if (word == "one server fails") scope.one_server = scope.home_fails = true;
     else if (word == "unnoticed") scope.unnoticed = true;
+    else if (word == "unnamed") scope.unnamed = true;
     else if (word == "a bucket moves") scope.moves = true;
     else if (word == "jwts") scope.jwts = true;
     else if (word == "versions") scope.versions = true;

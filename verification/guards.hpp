@@ -88,6 +88,7 @@
   G(PROOF_BEFORE_REGISTERING, "Replicas", "a name is registered after a write on its server was durable")            \
   G(READ_BEFORE_PROOF, "Replicas", "who registers a name reads the registered one before the proof")                 \
   G(REGISTER_BY_COMPARE, "Replicas", "a name is registered in place of the one that was read")                       \
+  G(REGISTER_IN_ITS_EPOCH, "Replicas", "a name is registered in the epoch in which the registered one was read")     \
   G(KEYS_GO_WITH_A_NAME, "Replicas", "with a name the signing keys go: a lost version is given out again")           \
   G(KEYS_OF_OWN_EPOCH, "Replicas", "a node takes only keys of the epoch that its memory is of")                      \
   G(NEW_HISTORY_NEW_ERA, "Replicas", "when home's own history is another, a new era begins")                         \

@@ -134,6 +134,8 @@ class ReplicasServers : public ReplicasState {
     if (scope_.one_server) {
       if (h.name == was) h.name = h.known;
       if (h.beside == was) h.beside = h.known;
+    } else {
+      h.name = h.beside = NO_NAME;  // none counts before it proves itself anew
     }
     if (with(KEYS_GO_WITH_A_NAME)) h.key = 0;
     if (!k) t.registrar.era = !with(ERA_COUNTS_WHEN_DURABLE) ? 0 : alone_at_home(0) ? 1 : 2;
@@ -180,6 +182,7 @@ class ReplicasServers : public ReplicasState {
       State t = s;
       t.registrar.phase = then;
       t.registrar.was = s.home[k].name;
+      t.registrar.epoch = s.home[k].epoch;
       go(t, "somebody reads on server %d of home which name is registered for S0's bucket: %d", k, s.home[k].name);
     }
   }
@@ -192,7 +195,6 @@ class ReplicasServers : public ReplicasState {
       State t = s;
       t.registrar.phase = then;
       t.registrar.name = row_name(s, x);
-      t.registrar.server = x;
       t.registrar.alone = alone_at_rows(x);
       go(t, "it writes something on server %d of the rows, named %d, as a proof", x, t.registrar.name);
     }
@@ -202,10 +204,12 @@ class ReplicasServers : public ReplicasState {
   void set(const State& s, Go& go) const {
     for (int k = 0; k < 2; ++k) {
       if (!answers(s, k)) continue;
-      if (with(REGISTER_BY_COMPARE) && s.home[k].name != s.registrar.was) continue;
+      const Home& h = s.home[k];
+      if (with(REGISTER_BY_COMPARE) && h.name != s.registrar.was) continue;
+      if ((with(REGISTER_IN_ITS_EPOCH) || h.name != NO_NAME) && h.epoch != s.registrar.epoch) continue;
       State t = s;
       rest(t);
-      rename(s, t, k, s.registrar.name, s.registrar.server, go);
+      rename(s, t, k, s.registrar.name, go);
     }
   }
 
@@ -215,34 +219,38 @@ class ReplicasServers : public ReplicasState {
     for (int x = 0; x < 3; ++x) {
       if (!runs_at_rows(s, x) || !is_good_rows(s, x)) continue;
       for (int k = 0; k < 2; ++k) {
-        if (answers(s, k)) rename(s, s, k, row_name(s, x), x, go);
+        if (answers(s, k)) rename(s, s, k, row_name(s, x), go);
       }
     }
     if (!scope_.moves) return;
     const int x = rows_promoted(s);
     for (int k = 0; k < 2; ++k) {
-      if (!answers(s, k) || s.home[k].beside == row_name(s, x) || s.home[k].epoch % SUBS == SUBS - 1) continue;
+      if (!answers(s, k) || s.home[k].beside == row_name(s, x) || !has_epochs(s.home[k])) continue;
       State t = s;
       Home& h = t.home[k];
       const int was = h.beside;
       h.beside = row_name(s, x);
       if (h.name == was && (!s.rest.moved || !with(RENAME_WHAT_IS_THERE))) h.name = h.beside;
-      next_epoch(h);
+      if (was != NO_NAME) next_epoch(h);
       go(t, "a bucket beside it is found on server %d of the rows: its name is registered on server %d of home", x, k);
     }
   }
 
   template <class Go>
-  void rename(const State& s, State t, int k, int name, int x, Go& go) const {
-    if (counts(s.home[k].name, name) || s.home[k].epoch % SUBS == SUBS - 1) return;
+  void rename(const State& s, State t, int k, int name, Go& go) const {
+    if (counts(s.home[k].name, name) || !has_epochs(s.home[k])) return;
     Home& h = t.home[k];
     const int was = h.name;
     h.name = name;
-    if (h.beside == was && (x < 2 || !with(RENAME_WHAT_IS_THERE))) h.beside = name;
-    next_epoch(h);
-    go(t, "the name %d is registered for S0's bucket on server %d of home, and with it a new epoch", name, k);
+    if (h.beside == was && (name != MOVED_TO || !with(RENAME_WHAT_IS_THERE))) h.beside = name;
+    if (was != NO_NAME) next_epoch(h);
+    go(t,
+       was == NO_NAME ? "the name %d, the first, is registered for S0's bucket on server %d of home"
+                      : "the name %d is registered for S0's bucket on server %d of home, and with it a new epoch",
+       name, k);
   }
 
+  static bool has_epochs(const Home& h) { return h.epoch % SUBS < SUBS - 1; }
   void next_epoch(Home& h) const {
     h.epoch = h.epoch + 1;
     if (with(KEYS_GO_WITH_A_NAME)) h.key = 0;

@@ -17,6 +17,7 @@ class ReplicasState {
     bool rows_fail = false;   // the replica of the shard of rows is promoted, once
     bool moves = false;       // S0's bucket moves to another shard, once
     bool unnoticed = false;   // the first servers were promoted themselves, and home does not know it yet
+    bool unnamed = false;     // no name is registered at first
     bool jwts = false;        // JWTs are minted
     bool versions = false;    // not a revocation: a change of claims, after one that may be lost
     bool slow = false;        // who registers a name may be slow, so that others come between its steps
@@ -26,7 +27,7 @@ class ReplicasState {
   };
 
   enum Content { ABSENT, V1, V2_LOST, V2, V3, TOMBSTONE };  // of the row; V2_LOST: of a call that raised, or crashed
-  enum Name { FIRST, PROMOTED, MOVED_TO, OF_BEFORE };       // of histories: of server 0, of server 1, of server 2
+  enum Name { FIRST, PROMOTED, MOVED_TO, OF_BEFORE, NO_NAME };  // of histories: of server 0, of server 1, of server 2
   enum Phase { BEFORE, ROW_WRITTEN, ROW_DURABLE, APPENDED, WAITING, RETURNED };
   enum Beat { IDLE, SENT, HEARD, JOIN_SENT, JOIN_HEARD, JOINED, TAIL_READ };
   enum Reading { NO_READ, BEGUN, NAME_READ, ROW_READ };
@@ -39,8 +40,8 @@ class ReplicasState {
     SMALL(u64, known, 2);   // the name that it takes for its own
     SMALL(u64, epoch, 5);   // era * 4 + number
     SMALL(u64, young, 2);   // ticks until its era is one lease old
-    SMALL(u64, name, 2);    // registered for the bucket of S0, or (without names-by-bucket) for the first shard
-    SMALL(u64, beside, 2);  // registered for a bucket that stays on the first shard
+    SMALL(u64, name, 3);    // registered for the bucket of S0, or (without names-by-bucket) for the first shard
+    SMALL(u64, beside, 3);  // registered for a bucket that stays on the first shard
     SMALL(u64, head, 2);
     SMALL(u64, line1, 2);  // what each line says of S0: 0 nothing, 1 and 2 versions up to it are void, 3 all
     SMALL(u64, line2, 2);
@@ -51,7 +52,7 @@ class ReplicasState {
     SMALL(u64, of_epoch, 5);
     SMALL(u64, key, 5);   // 0: none; else 1 + the epoch that it was made in
     SMALL(u64, sure, 1);  // something written after its era began was durable
-    SPARE(u64, 28);
+    SPARE(u64, 26);
   };
   struct Revoker {
     SMALL(u32, phase, 3);
@@ -68,12 +69,12 @@ class ReplicasState {
   };
   struct Registrar {
     SMALL(u16, phase, 2);
-    SMALL(u16, was, 2);   // the registered name that it read
-    SMALL(u16, name, 2);  // the name that was proved
-    SMALL(u16, server, 2);
+    SMALL(u16, was, 3);    // the registered name that it read
+    SMALL(u16, epoch, 5);  // … in this epoch
+    SMALL(u16, name, 2);   // the name that was proved
     SMALL(u16, alone, 1);  // its proof is on server 0 alone
     SMALL(u16, era, 2);    // the same for home's own: 1 a write under way as a proof, 2 it was durable
-    SPARE(u16, 5);
+    SPARE(u16, 1);
   };
   struct Node {
     SMALL(u64, member, 1);
@@ -93,13 +94,13 @@ class ReplicasState {
     SMALL(u64, upto, 2);      // … and changes
     SMALL(u64, brings, 2);
     SMALL(u64, read, 2);    // a read of S0 under way
-    SMALL(u64, name, 2);    // … the name that counts
+    SMALL(u64, name, 3);    // … the name that counts
     SMALL(u64, row, 3);     // … the row
     SMALL(u64, checks, 1);  // … is for a check that began after the call returned
     SMALL(u64, marked, 1);
     SMALL(u64, recalls, 1);   // what it has last heard of the registered name, in the epoch that it has seen …
-    SMALL(u64, recalled, 2);  // … is this
-    SPARE(u64, 10);
+    SMALL(u64, recalled, 3);  // … is this
+    SPARE(u64, 8);
   };
   struct Rest {
     SMALL(u32, home_promoted, 1);
@@ -131,7 +132,7 @@ class ReplicasState {
     const bool rows = scope_.unnoticed && (scope_.rows_fail || scope_.one_server);
     for (Home& h : s.home) {
       h.known = home ? OF_BEFORE : FIRST;
-      h.name = h.beside = rows ? OF_BEFORE : FIRST;
+      h.name = h.beside = scope_.unnamed ? NO_NAME : rows ? OF_BEFORE : FIRST;
       h.key = 1;
       h.sure = 1;
     }
