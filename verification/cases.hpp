@@ -82,6 +82,7 @@ inline Replicas::Scope read_replicas(const std::string& words) {
     else if (word == "rows fail") scope.rows_fail = true;
     else if (word == "one server fails") scope.one_server = scope.home_fails = true;
     else if (word == "unnoticed") scope.unnoticed = true;
+    else if (word == "joins later") scope.joins_later = true;
     else if (word == "unnamed") scope.unnamed = true;
     else if (word == "a bucket moves") scope.moves = true;
     else if (word == "jwts") scope.jwts = true;
@@ -139,6 +140,8 @@ inline void add_replicas(std::vector<Case>& cases, bool quick) {
   holds("rows fail over", "rows fail, recalls");
   holds("rows fail over and move", "rows fail, a bucket moves, recalls, 1 line");
   holds("rows fail over, versions", "rows fail, versions, jwts, 1 line");
+  holds("first names", "rows fail, unnamed, slow, 1 line");
+  holds("first names, home fails over", "home fails, rows fail, unnamed, slow, joins later, 1 line");
   if (!quick) {
     holds("more: home fails over", "home fails");
     holds("more: home fails over, JWTs", "home fails, jwts");
@@ -164,7 +167,8 @@ inline void add_replicas(std::vector<Case>& cases, bool quick) {
   breaks("rows fail, a bucket moves, recalls, 1 line", RENAME_WHAT_IS_THERE);
   breaks("rows fail, unnoticed, slow, 1 line", PROOF_BEFORE_REGISTERING);
   breaks("rows fail, unnoticed, slow, 1 line", READ_BEFORE_PROOF);
-  breaks("rows fail, unnoticed, slow, 1 line", REGISTER_BY_COMPARE);
+  breaks("rows fail, unnamed, slow, 1 line", REGISTER_BY_COMPARE);
+  breaks("home fails, rows fail, unnamed, slow, joins later, 1 line", REGISTER_IN_ITS_EPOCH);
   breaks("rows fail, versions, jwts, 1 line", KEYS_GO_WITH_A_NAME);
   breaks("rows fail, versions, jwts, 1 line", KEYS_OF_OWN_EPOCH);
   breaks("home fails, 1 line", NEW_HISTORY_NEW_ERA);

@@ -34,9 +34,9 @@ class Replicas : public ReplicasAlike {
   }
 
   std::vector<GoalText> goals() const {
-    std::vector<GoalText> all = {{OVER_LIVE, "the call returns while the node's lease is live"},
-                                 {YES_BEFORE, "S0 is answered by yes from memory before the call"},
-                                 {RAISED, "the call raises after it has written, and is made again"}};
+    std::vector<GoalText> all = {{RAISED, "the call raises after it has written, and is made again"}};
+    if (!scope_.joins_later) all.push_back({OVER_LIVE, "the call returns while the node's lease is live"});
+    if (!scope_.joins_later) all.push_back({YES_BEFORE, "S0 is answered by yes from memory before the call"});
     if (scope_.home_fails) all.push_back({OVER_HOME, "the call returns after a failover of home"});
     if (scope_.home_fails) all.push_back({OTHER_ERA, "the call hears that another era has begun"});
     if (scope_.rows_fail) all.push_back({OVER_ROWS, "the call returns after a failover of the rows"});

@@ -28,6 +28,7 @@ class ReplicasNode : public ReplicasServers {
     State t = s;
     switch (me.beat) {
       case IDLE:
+        if (scope_.joins_later && s.revoker.phase != RETURNED) break;
         t.node.age = 0;
         t.node.beat = me.member ? SENT : JOIN_SENT;
         if (!me.member) t.node.id = 1 - me.id;

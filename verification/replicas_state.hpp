@@ -11,19 +11,20 @@ class ReplicasState {
  public:
   // What takes part.
   struct Scope {
-    int lease = 1;            // ticks
-    bool one_server = false;  // rows and log are on the same server, and fail over together
-    bool home_fails = false;  // home's replica is promoted, once
-    bool rows_fail = false;   // the replica of the shard of rows is promoted, once
-    bool moves = false;       // S0's bucket moves to another shard, once
-    bool unnoticed = false;   // the first servers were promoted themselves, and home does not know it yet
-    bool unnamed = false;     // no name is registered at first
-    bool jwts = false;        // JWTs are minted
-    bool versions = false;    // not a revocation: a change of claims, after one that may be lost
-    bool slow = false;        // who registers a name may be slow, so that others come between its steps
-    bool recalls = false;     // a read may use the registered name that was heard before in this epoch
-    bool other = false;       // a change of another session
-    int lines = 3;            // of the log, at most
+    int lease = 1;             // ticks
+    bool one_server = false;   // rows and log are on the same server, and fail over together
+    bool home_fails = false;   // home's replica is promoted, once
+    bool rows_fail = false;    // the replica of the shard of rows is promoted, once
+    bool moves = false;        // S0's bucket moves to another shard, once
+    bool unnoticed = false;    // the first servers were promoted themselves, and home does not know it yet
+    bool unnamed = false;      // no name is registered at first
+    bool joins_later = false;  // the node joins when the call has returned
+    bool jwts = false;         // JWTs are minted
+    bool versions = false;     // not a revocation: a change of claims, after one that may be lost
+    bool slow = false;         // who registers a name may be slow, so that others come between its steps
+    bool recalls = false;      // a read may use the registered name that was heard before in this epoch
+    bool other = false;        // a change of another session
+    int lines = 3;             // of the log, at most
   };
 
   enum Content { ABSENT, V1, V2_LOST, V2, V3, TOMBSTONE };  // of the row; V2_LOST: of a call that raised, or crashed
