@@ -1,0 +1,3 @@
+"""Placeholder. Floor 6."""
+
+OURS: list = []
