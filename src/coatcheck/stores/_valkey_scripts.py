@@ -440,10 +440,14 @@ POINT = _script(
 local there = redis.call('GET', KEYS[1])
 if there and there ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1])
+if ARGV[2] ~= '' then redis.call('ZADD', KEYS[2], ARGV[2], ARGV[3]) end
 return there and 2 or 1
 """,
 )
-"""KEYS pointer; ARGV where it leads. 1: made, 2: was there, 0: another is there."""
+"""
+KEYS pointer, ends; ARGV where it leads, when a sweep is to look at it or '', its entry there. 1: made, 2: was there, 0:
+another is there. Repeatable.
+"""
 
 FORGET_AT = _script(
     "forget_at",
@@ -552,6 +556,9 @@ return {1, tomb}
 """,
 )
 """KEYS tombstone, ends; ARGV now, its entry there. What is not in the log yet stays. Repeatable."""
+
+SETTLE = _script("settle", "return redis.call('ZREM', KEYS[1], ARGV[1])")
+"""KEYS ends; ARGV an entry there that is not to end by itself. Repeatable."""
 
 SWEEP_POINTER = _script(
     "sweep_pointer",

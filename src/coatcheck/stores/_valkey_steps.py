@@ -4,7 +4,7 @@ floor 0.
 
 Rules of this module:
 
-1. A sign-in writes pointer and row, then the subject's list, where the generation is compared; until the list has it,
+1. A sign-in writes row and pointer, then the subject's list, where the generation is compared; until the list has it,
    nobody has its token. Who ends or changes all of a subject's sessions raises the generation first, and then looks at
    the list (*generation-before-list*).
 2. What is taken back is what nobody was told of.
@@ -12,6 +12,7 @@ Rules of this module:
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -60,24 +61,24 @@ class Steps:
         return await self._end_surplus(sub, record.session.sid, listed, most, stamp) if listed else None
 
     async def _put(self, row: Row) -> bool:
-        """Write pointer and row; False where the session has ended before it was written."""
+        """Write row and pointer; False where the session has ended before it was written."""
         session, digest = row.record.session, row.record.digest
         key, tomb, _, ends = self._rows.beside(session.sid)
-        pointed = await self._point(digest, key)
         args = [pack(row), row.ends_at, "s" + session.sid]
-        if pointed != 0:
-            reply = await self._rows.run(scripts.CREATE, [key, tomb, ends], args, again=False)
-            if reply.value[1] == b"ok":
+        said = (await self._rows.run(scripts.CREATE, [key, tomb, ends], args, again=False)).value[1]
+        if said == b"ended":
+            return False
+        # The row first: a sweep finds it, and what leads to it, though nobody comes back after a crash.
+        if said == b"ok":
+            if await self._point(digest, key) != 0:
                 return True
-            if pointed == 1:
-                await self._unpoint(digest)
-            if reply.value[1] == b"ended":
-                return False
+            await self._rows.run(scripts.UNDO, [key, ends], ["s" + session.sid])
         raise AlreadyExists("a session with this token or sid exists")
 
-    async def _point(self, digest: Digest, key: bytes) -> int:
-        reply = await self._rows.run(scripts.POINT, [self._n.pointer(digest)], [key])
-        return int(reply.value)
+    async def _point(self, digest: Digest, key: bytes, due: int | None = None) -> int:
+        pointer = self._n.pointer(digest)
+        args = [key, "" if due is None else due, b"d" + digest]
+        return int((await self._rows.run(scripts.POINT, [pointer, Names.beside(pointer, "ends")], args)).value)
 
     async def _unpoint(self, digest: Digest) -> None:
         pointer = self._n.pointer(digest)
@@ -133,7 +134,13 @@ class Steps:
             if isinstance(said, Moved):
                 return MOVED
             listed = said
-        if await self._point(record.digest, self._rows.key(session.sid)) == 0:
+        # A sweep looks at both later, and keeps the one that leads to the row by then: whatever becomes of us.
+        pointer, due = self._n.pointer(old), stamp.forget_token
+        pointed, _ = await asyncio.gather(
+            self._point(record.digest, self._rows.key(session.sid), due),
+            self._rows.run(scripts.FORGET_AT, [pointer, Names.beside(pointer, "ends")], [due, b"d" + old]),
+        )
+        if pointed == 0:
             raise AlreadyExists("a session with this token exists")
 
         def fresh(row: Row) -> Row | None:
@@ -145,9 +152,6 @@ class Steps:
         if changed is None:
             await self._unpoint(record.digest)
             return None
-        pointer = self._n.pointer(old)
-        args = [stamp.forget_token, b"d" + old]
-        await self._rows.run(scripts.FORGET_AT, [pointer, Names.beside(pointer, "ends")], args)
         position = await self._rows.announce([changed])
         if session.sub is not None and listed:
             surplus = await self._end_surplus(session.sub, session.sid, listed, most, stamp)

@@ -10,8 +10,6 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from coatcheck.records import ENDED, Kind
 from coatcheck.stores import _valkey_scripts as scripts
 from coatcheck.stores._valkey_home import Home, Line, Voucher
@@ -103,8 +101,13 @@ class Sweep:
             await self._rows.run(scripts.UNLIST, self._n.subject(sub)[:1], [sid])
 
     async def _pointer(self, tag: bytes, entry: bytes, now: int) -> int:
-        keys: Sequence[bytes] = [tag + b"d:" + entry[1:], tag + b"ends"]
-        return int((await self._rows.run(scripts.SWEEP_POINTER, keys, [now, entry])).value)
+        pointer, ends = tag + b"d:" + entry[1:], tag + b"ends"
+        key = (await self._wire.command("GET", pointer, key=pointer)).value
+        row = None if key is None else await self._rows.row(key.split(b"}:s:", 1)[1].decode())
+        if row is not None and row.record.digest == entry[1:]:
+            await self._rows.run(scripts.SETTLE, [ends], [entry])
+            return 0
+        return int((await self._rows.run(scripts.SWEEP_POINTER, [pointer, ends], [now, entry])).value)
 
     async def _family(self, tag: bytes, entry: bytes, now: int) -> int:
         key = tag + b"f:" + entry[1:]
