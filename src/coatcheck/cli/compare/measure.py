@@ -33,11 +33,11 @@ from coatcheck.tokens import bare
 from coatcheck.tokens.keys import public_only
 
 WAYS = ("cookie", "jwt", "hybrid")
-ISSUER = "https://compare.invalid"
+ISSUER = "https://auth.example.com"
 AUDIENCE = "compare"
 LOOKUP, SIGNATURE = "dict_lookup", "signature"
 ROUNDS, REPEAT = 60, 200
-COLD_ROUNDS, COLD_EACH = 12, 10
+COLD_ROUNDS, COLD_EACH = 20, 10
 REVOCATIONS = 12
 LATE_TRIES = 500
 _NAP_S = 0.002  # heartbeats go on between rounds
@@ -109,7 +109,7 @@ async def measure(url: str, advance: Callable[[int], None]) -> Found:
     Args:
         advance: Is told of each step.
     """
-    sub = f"coatcheck-compare-{secrets.token_urlsafe(8)}"
+    sub = f"compare-{secrets.token_hex(7)}"  # as long as an id of the ready-made server
     async with _engine(url) as giver, _engine(url) as taker:
         try:
             return await _Run(giver, taker, sub, advance).go(await _first_key(url))

@@ -22,7 +22,8 @@ from coatcheck.tokens import base64url
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 _SESSION = re.compile(r"sess|sid$|^sid|auth|token|jwt|login|remember|identity|ticket|signed", re.IGNORECASE)
 _NOT_SESSION = re.compile(r"c[sr]f|xsrf|csrf|locale|lang|theme|consent", re.IGNORECASE)
-_JWT = re.compile(r"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+# It begins where a word does: else a page of nothing but beginnings would be read again from each of them.
+_JWT = re.compile(r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 _NAME_SHOWN = 64
 
 

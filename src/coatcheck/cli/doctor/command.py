@@ -37,7 +37,7 @@ def doctor(
     *,
     url: Annotated[
         str | None,
-        typer.Argument(metavar="[URL]", help="A site of any make, its sign-in page best.", show_default=False),
+        typer.Argument(metavar="URL", help="A site of any make, its sign-in page best.", show_default=False),
     ] = None,
     response: Annotated[
         list[str] | None,

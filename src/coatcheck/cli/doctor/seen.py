@@ -12,7 +12,7 @@ from urllib.parse import urljoin, urlsplit
 import msgspec
 
 from coatcheck.cli.doctor.answer import Answer, Cookie
-from coatcheck.cli.doctor.page import Page
+from coatcheck.cli.doctor.page import Page, page
 
 STRANGER = "coatcheck-doctor.invalid"
 """A host that nobody has (RFC 2606), to see whether a site believes whoever names one."""
@@ -70,7 +70,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def pages(self) -> list[tuple[Answer, Page]]:
         """The pages among them, taken apart."""
-        return [(answer, Page(answer.text)) for answer in self.documents if answer.is_html]
+        return [(answer, page(answer.text)) for answer in self.documents if answer.is_html]
 
     @property
     def cookies(self) -> list[tuple[Answer, Cookie]]:

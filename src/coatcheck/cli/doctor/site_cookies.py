@@ -201,7 +201,7 @@ def _entropy(seen: Seen) -> Said:
     def short(one: Cookie) -> str | None:
         if one.jwt or one.is_uuid or one.most_bits >= ENOUGH_BITS:
             return None
-        return f"with a value of {len(one.value)} letters, {one.most_bits:.0f} random bits at most"
+        return f"with a value of {len(one.value)} characters, {one.most_bits:.0f} random bits at most"
 
     return _said(seen.sessions, short)
 

@@ -16,9 +16,11 @@ SKEW_MOST_S = MINUTE
 _VERSION = re.compile(r"\d+\.\d+")
 _LOOSE = ("'unsafe-inline'", "*", "data:", "http:", "https:")
 _STRICT = ("'nonce-", "'sha256-", "'sha384-", "'sha512-", "'strict-dynamic'")
+# Bounded everywhere: a page of nothing but beginnings would be read again from each of them.
 _DEBUG = re.compile(
     r"Traceback \(most recent call last\)|Werkzeug Debugger|DEBUG = True|Whoops\\|Stack trace:|Ignition\\"
-    r"|Symfony Exception|\n\s+at [\w.$<>]+\([\w.]+:\d+\)|/node_modules/[^\s:]+:\d+:\d+|Application Trace",
+    r"|Symfony Exception|Application Trace|/node_modules/[^\s:]{1,200}:\d{1,9}:\d"
+    r"|\n[ \t]{1,40}at [\w.$<>]{1,200}\([\w.]{1,200}:\d{1,9}\)",
 )
 
 

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from coatcheck.cli.doctor.address import Ip, Target
 from coatcheck.cli.doctor.answer import Answer
 from coatcheck.cli.doctor.client import ALL_S, Client, Unreachable
-from coatcheck.cli.doctor.page import Page
+from coatcheck.cli.doctor.page import page as page_of
 from coatcheck.cli.doctor.seen import STRANGER, Seen, bare, origin_of
 from coatcheck.cli.mistakes import WRONG, Mistake
 from coatcheck.clock import SystemClock
@@ -119,7 +119,7 @@ class _Visitor:
         """Return the path of the sign-in that a page without one links to."""
         if not answer.is_html:
             return None
-        page = Page(answer.text)
+        page = page_of(answer.text)
         if any(form.has_password for form in page.forms):
             return None
         seen = Seen(origin=self._target.origin, now=0)
@@ -144,7 +144,8 @@ class _Visitor:
         if isinstance(said, str):
             if origin_of(said) != self._target.origin or not said.isascii() or not said.isprintable() or " " in said:
                 return None
-            return await self._maybe(urlsplit(said).path or "/")
+            parts = urlsplit(said)
+            return await self._maybe((parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
         answer = await self._maybe(JWKS)
         found = answer.json() if answer is not None and answer.status == 200 else None
         return answer if isinstance(found, dict) and "keys" in found else None
