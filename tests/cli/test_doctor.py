@@ -389,6 +389,16 @@ def test_tables_of_an_earlier_version(cli, add, what, older, newest):
         assert connection.execute(newest).fetchone() == before
 
 
+def test_tables_of_a_later_version(cli, add):
+    """No server of this version starts on them; that is told in the words that it would use."""
+    add("maria")
+    with sqlite3.connect("coatcheck.db") as connection:
+        connection.execute("PRAGMA user_version = 99")
+    ran = cli("doctor", "--json")
+    assert ids(ran.json) == ["store-usable"]
+    assert "upgrade Coatcheck" in ran.out
+
+
 def test_sessions_that_nobody_swept(cli, add, sign_in):
     """What was over for days and is there still is told."""
     add("maria")

@@ -102,6 +102,32 @@ def test_how_random_a_value_can_be(value, bits):
     assert int(cookie(f"a={value}").most_bits) == bits
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "PHPSESSID",
+        "JSESSIONID",
+        "connect.sid",
+        "sid",
+        "__Host-session",
+        "laravel_session",
+        "ASP.NET_SessionId",
+        ".AspNetCore.Identity",
+    ],
+)
+def test_names_of_sessions(name):
+    """Those that frameworks give."""
+    assert cookie(f"{name}=x").looks_like_session
+
+
+@pytest.mark.parametrize(
+    "name", ["sidebar", "author", "csrftoken", "XSRF-TOKEN", "theme", "logged_in", "_ga", "assessor", "session_lang"]
+)
+def test_names_that_are_none(name):
+    """A finding about those would be a false alarm."""
+    assert not cookie(f"{name}=x").looks_like_session
+
+
 def test_cookies_that_go_away():
     """Are no sessions: by age, by date, or without a value."""
     assert [cookie(f"sid={field}").is_deletion(1_000) for field in ("x; Max-Age=0", "; Path=/", "x; Max-Age=9")] == [

@@ -20,7 +20,12 @@ import msgspec
 from coatcheck.tokens import base64url
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
-_SESSION = re.compile(r"sess|sid$|^sid|auth|token|jwt|login|remember|identity|ticket|signed", re.IGNORECASE)
+# By names that frameworks use; a word that merely holds one (sidebar, author) is none.
+_SESSION = re.compile(
+    r"session|sess(?:id|$|[^a-z])|(?:^|[^a-z])sid(?:$|[^a-z])|auth(?!or)|token|jwt|login|remember_?(?:me|token)|identity"
+    r"|ticket(?:$|[^a-z])",
+    re.IGNORECASE,
+)
 _NOT_SESSION = re.compile(r"c[sr]f|xsrf|csrf|locale|lang|theme|consent", re.IGNORECASE)
 # It begins where a word does: else a page of nothing but beginnings would be read again from each of them.
 _JWT = re.compile(r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")

@@ -319,7 +319,7 @@ def _jwt_lifetime(seen: Seen) -> Said:
 
 @COOKIES.add(
     "cache-cookie",
-    Level.HIGH,
+    Level.MEDIUM,
     asvs="14.2.2",
     why="A shared cache that keeps a response with its Set-Cookie signs the next visitor in as somebody else.",
     fix="Send Cache-Control: no-store with every response that sets a cookie.",
