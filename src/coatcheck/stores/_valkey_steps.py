@@ -19,10 +19,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from coatcheck.errors import AlreadyExists
+from coatcheck.errors import AlreadyExists, StoreUnavailable
 from coatcheck.records import Digest, Kind, Record, Session
 from coatcheck.stores import _valkey_scripts as scripts
-from coatcheck.stores._valkey_home import Home
+from coatcheck.stores._valkey_home import TRIES, Home, Voucher
 from coatcheck.stores._valkey_keys import Names, Row, pack
 from coatcheck.stores._valkey_rows import Rows, each
 from coatcheck.stores._valkey_wire import Purpose, Wire
@@ -44,13 +44,17 @@ class Steps:
     async def create(
         self, record: Record, generation: int | None, most: int, stamp: Stamp, place: Place | None
     ) -> int | Moved | None:
-        here = await self._home.here()
+        key = self._rows.key(record.session.sid)
+        here = await self._home.here([key])
         if place is not None and here.epoch != place.epoch:
             return MOVED
         # The bar of an end of everyone that comes now is above this epoch: then the row is over where it stands.
-        row = Row(record, here.epoch)
-        if not await self._put(row):
+        voucher = await self._put(Row(record, here.epoch, here.life))
+        if voucher is None:
             return MOVED
+        if not here.knows(voucher):
+            # Nobody has its token before it is known who answers for it: a server that was deposed knows nothing of it.
+            await self._home.settle(key)
         sub = record.session.sub
         if sub is None:
             return None
@@ -60,19 +64,24 @@ class Steps:
             return MOVED
         return await self._end_surplus(sub, record.session.sid, listed, most, stamp) if listed else None
 
-    async def _put(self, row: Row) -> bool:
-        """Write row and pointer; False where the session has ended before it was written."""
+    async def _put(self, row: Row) -> Voucher | None:
+        """Write row and pointer; None where the session has ended before it was written."""
         session, digest = row.record.session, row.record.digest
         key, tomb, _, ends = self._rows.beside(session.sid)
         args = [pack(row), row.ends_at, "s" + session.sid]
-        said = (await self._rows.run(scripts.CREATE, [key, tomb, ends], args, again=False)).value[1]
+        name, said = (await self._rows.run(scripts.CREATE, [key, tomb, ends], args, again=False)).value
         if said == b"ended":
-            return False
+            return None
         # The row first: a sweep finds it, and what leads to it, though nobody comes back after a crash.
         if said == b"ok":
             if await self._point(digest, key) != 0:
-                return True
+                return Voucher(name, key)
             await self._rows.run(scripts.UNDO, [key, ends], ["s" + session.sid])
+        elif said == b"exists":
+            # It may be what was begun here before, and broken off: then it is brought to its end.
+            found = await self._rows.row(session.sid)
+            if found is not None and found.record.digest == digest:
+                await self._point(digest, key)
         raise AlreadyExists("a session with this token or sid exists")
 
     async def _point(self, digest: Digest, key: bytes, due: int | None = None) -> int:
@@ -99,6 +108,13 @@ class Steps:
             return MOVED
         return [sid.decode() for sid in said[1]] if said[0] == b"many" else []
 
+    async def _expect_list(self, session: Session) -> None:
+        # From here to the change of its row it is listed where nobody finds it by its row: see the sweep.
+        sid = session.sid.encode()
+        entry = b"u%d:%b%b" % (len(sid), sid, (session.sub or "").encode())
+        ends = self._rows.beside(session.sid)[3]
+        await self._rows.run(scripts.EXPECT, [ends], [session.expires_at, entry])
+
     async def _end_surplus(self, sub: str, newest: str, listed: Sequence[str], most: int, stamp: Stamp) -> int | None:
         """Of the listed sessions that are there, the oldest first, end as many as are too many."""
         rows = await self._rows.rows(listed)
@@ -110,13 +126,7 @@ class Steps:
 
     async def _unlist(self, sub: str, sids: Sequence[str]) -> None:
         # Only what is in the log already: what is not, somebody who ends all of them must still find.
-        async def is_over(sid: str) -> str | None:
-            reply = await self._rows.run(scripts.READ, self._rows.beside(sid)[:2], purpose=Purpose.READS)
-            _, row, tomb = reply.value
-            return sid if row is None and (tomb is None or tomb[:1] == b"\1") else None
-
-        over = [sid for sid in await each(is_over, sids) if sid is not None]
-        if over:
+        if over := await self._rows.over(sids):
             await self._rows.run(scripts.UNLIST, self._n.subject(sub)[:1], over)
 
     # --- one goes on under another token ---
@@ -130,6 +140,8 @@ class Steps:
             return None
         listed: list[str] = []
         if session.sub is not None:
+            if found.record.session.sub != session.sub:
+                await self._expect_list(session)
             said = await self._list(session, _at(generation, here.epoch), most)
             if isinstance(said, Moved):
                 return MOVED
@@ -146,7 +158,7 @@ class Steps:
         def fresh(row: Row) -> Row | None:
             if row.record.digest != old or row.record.session.version != session.version - 1:
                 return None
-            return Row(replace(record, data=row.record.data), row.epoch, row.tickets)
+            return replace(row, record=replace(record, data=row.record.data))
 
         changed = await self._rows.change(session.sid, fresh, kind=Kind.RENEWED, stamp=stamp)
         if changed is None:
@@ -168,11 +180,20 @@ class Steps:
         return here.epoch + int(reply.value or 0)
 
     async def load_subject(self, sub: str) -> list[Session]:
-        key = self._n.subject(sub)[0]
-        listed = (await self._wire.command("ZREVRANGE", key, 0, -1, key=key)).value
+        listed = await self._listed(self._n.subject(sub)[0])
         rows = await self._rows.rows([sid.decode() for sid in listed])
         # One that is just being signed in is listed before its row says whose it is.
         return [row.record.session for row in rows if row is not None and row.record.session.sub == sub]
+
+    async def _listed(self, key: bytes) -> list[bytes]:
+        for _ in range(TRIES):
+            run = self._rows.run(scripts.LISTED, [key], purpose=Purpose.READS)
+            here, reply = await asyncio.gather(self._home.here([key]), run)
+            name, listed = reply.value
+            if here.knows(Voucher(name, key)):
+                return list(listed)
+            await self._home.settle(key)
+        raise StoreUnavailable("Valkey: it is not settled which server answers for a subject")
 
     async def _raise(self, sub: str, purpose: Purpose = Purpose.WRITES) -> tuple[int, list[str]]:
         """Raise a subject's generation; return it, and the sessions that are listed by then."""
@@ -203,7 +224,7 @@ class Steps:
             raw = fitted(claims, limit=limit, field="claims")
             session = replace(session, claims=decode_frozen(raw), version=session.version + 1)
             tickets = {**row.tickets, **{name: ticket for name in (*wanted, *gone) if name not in older}}
-            return Row(replace(row.record, session=session), row.epoch, tickets)
+            return replace(row, record=replace(row.record, session=session), tickets=tickets)
 
         for row in await self._rows.rows(listed):
             if row is not None:
@@ -218,7 +239,7 @@ class Steps:
             if stamp.now >= row.record.session.expires_at:
                 return None
             raw = fitted(merged(decode(row.record.data), change, unset), limit=limit, field="set")
-            return Row(replace(row.record, data=raw), row.epoch, row.tickets)
+            return replace(row, record=replace(row.record, data=raw))
 
         changed = await self._rows.change(sid, fresh, kind=Kind.DATA, stamp=stamp)
         return None if changed is None else await self._rows.announce([changed])
