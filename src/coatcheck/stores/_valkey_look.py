@@ -10,7 +10,7 @@ import asyncio
 from typing import Any
 
 from coatcheck.errors import StoreUnavailable
-from coatcheck.stores._valkey_connect import Connector, ask_once
+from coatcheck.stores._valkey_connect import Connector
 from coatcheck.stores._valkey_faults import Fault
 from coatcheck.stores._valkey_places import places
 from coatcheck.stores._valkey_refuse import parse_info
@@ -45,7 +45,7 @@ async def look(url: str) -> tuple[dict[str, str], ...]:
 
 async def _ask(connector: Connector, settings: Settings, host: Host) -> dict[str, str]:
     asked: list[Any] = [("INFO",), *(("CONFIG", "GET", name) for name in _SETTINGS)]
-    info, *answers = await ask_once(connector, host, (settings.user, settings.password), *asked)
+    info, *answers = await connector.ask(host, settings.user, settings.password, *asked)
     if isinstance(info, Exception):
         raise StoreUnavailable("Valkey: the user may not run INFO; look at: ACL SETUSER") from None
     told = parse_info(info)

@@ -7,6 +7,7 @@ from coatcheck.cli.doctor.seen import Seen
 from coatcheck.cli.doctor.site_cookies import COOKIES
 from coatcheck.cli.doctor.site_forms import FORMS
 from coatcheck.cli.doctor.site_headers import HEADERS
+from coatcheck.cli.doctor.site_pages import PAGES
 from coatcheck.cli.doctor.site_tokens import TOKENS
 
-SITE: list[Check[Seen]] = [*HEADERS.all, *COOKIES.all, *FORMS.all, *TOKENS.all]
+SITE: list[Check[Seen]] = [*HEADERS.all, *PAGES.all, *COOKIES.all, *FORMS.all, *TOKENS.all]
