@@ -12,6 +12,7 @@ from coatcheck import Coatcheck
 from coatcheck.cli.doctor import installation
 from coatcheck.cli.doctor.checks import Status, run
 from coatcheck.cli.doctor.ours import OURS
+from coatcheck.stores.look import Look
 
 SECRET = "A" * 43
 
@@ -153,3 +154,16 @@ def test_a_store_for_many_machines_wants_a_secret():
     for is_given, status in ((True, Status.PASSED), (False, Status.FAILED)):
         found = run(OURS, installation.Ours(now=0, is_embedded=False, is_given=is_given))
         assert {one.id: one.status for one in found}["secret-shared"] is status
+
+
+@pytest.mark.parametrize(
+    ("said", "ident"),
+    [
+        ({"fsync": "off", "is_superuser": "false"}, "postgres-fsync"),
+        ({"fsync": "on", "is_superuser": "true"}, "postgres-role"),
+    ],
+)
+def test_what_postgresql_says(said, ident):
+    """A server that forgets, and a role that may do everything, are told apart."""
+    found = run(OURS, installation.Ours(now=0, store=Look(before=1, after=1, servers=({"server": "x", **said},))))
+    assert [one.id for one in found if one.status is Status.FAILED] == [ident]
