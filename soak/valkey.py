@@ -212,9 +212,9 @@ class ReplicatedPlace(ValkeyPlace):
         if not empty:
             primary.call("SAVE")
         time.sleep(fault.for_s)
+        stopped = now()
         for server in self.group.nodes:
             server.kill()
-        stopped = now()
         primary.put_back(empty=empty)
         self._all_follow()
         return stopped
@@ -339,10 +339,10 @@ class ClusterPlace(ValkeyPlace):
             primary.call("SAVE")
         time.sleep(fault.for_s)
         replicas = [replica for primary in primaries for replica in self.group.replicas_of(primary)]
+        stopped = now()
         # Replicas first: none may take over with what is to be lost.
         for server in [*replicas, *primaries]:
             server.kill()
-        stopped = now()
         for primary in primaries:
             primary.put_back(empty=empty)
         self._mend()

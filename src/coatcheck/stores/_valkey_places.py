@@ -226,7 +226,10 @@ async def first_good(
     try:
         while waiting or pending:
             if waiting:
-                pending.add(asyncio.create_task(_bounded(ask(waiting.pop()))))
+                task = asyncio.create_task(_bounded(ask(waiting.pop())))
+                # Whoever fails when another has answered is asked no more: nobody else would hear of it.
+                task.add_done_callback(lambda task: task.cancelled() or task.exception())
+                pending.add(task)
             done, pending = await asyncio.wait(
                 pending, timeout=_STAGGER_S if waiting else None, return_when=asyncio.FIRST_COMPLETED
             )
