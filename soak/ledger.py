@@ -94,8 +94,8 @@ class Ledger:
             others = len(self.presented[op.token]) > 1
             if op.reason == "reused" or op.outcome == "committed" or (op.outcome == "unknown" and others):
                 self._ends[op.sid].append(op)
-        if op.outcome == "refused":
-            return
+        if op.outcome == "refused" and not self.forgotten(op, op):
+            return  # where it is forgotten, it may have been done before, and its answer be of what is there now
         if op.kind in ENDINGS:
             self._ends[{"revoke": op.sid, "revoke_user": op.sub}.get(op.kind, "")].append(op)
         elif op.kind == "renew":

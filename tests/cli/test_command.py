@@ -42,12 +42,14 @@ COMMANDS = [
     ("fleet",),
     ("migrate",),
     ("audit",),
+    ("compare",),
+    ("doctor",),
     ("sweep",),
     ("backup",),
     ("restore",),
     ("panic",),
 ]
-WITHOUT_DATABASE = (("fleet",), ("keys", "list"), ("token", "decode"), ("token", "verify"))
+WITHOUT_DATABASE = (("compare",), ("fleet",), ("keys", "list"), ("token", "decode"), ("token", "verify"))
 ON_A_STORE = {
     "users list": (),
     "users passwd": ("x",),
@@ -65,6 +67,7 @@ ON_A_STORE = {
     "token verify": ("--issuer", "https://auth.example.com", "--audience", "x"),
     "fleet": (),
     "audit": (),
+    "doctor": (),
     "sweep": (),
     "backup": ("file",),
     "panic": ("--yes",),

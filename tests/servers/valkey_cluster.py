@@ -23,11 +23,14 @@ class Seen(NamedTuple):
     port: int
     flags: frozenset[str]
     follows: str
-    slots: frozenset[int]
+    slots: tuple[range, ...]
 
     @property
     def primary(self) -> bool:
         return "master" in self.flags and not self.flags & {"fail", "noaddr", "handshake"}
+
+    def has(self, slot: int) -> bool:
+        return any(slot in part for part in self.slots)
 
 
 class Cluster(Group):
@@ -81,7 +84,7 @@ class Cluster(Group):
         for line in text.splitlines():
             name, address, flags, primary, _, _, _, _, *slots = line.split()
             port = int(address.split("@")[0].rpartition(":")[2])
-            found.append(Seen(name, port, frozenset(flags.split(",")), primary, frozenset(_slots(slots))))
+            found.append(Seen(name, port, frozenset(flags.split(",")), primary, tuple(_slots(slots))))
         return found
 
     def node(self, port: int) -> Server:
@@ -92,25 +95,23 @@ class Cluster(Group):
 
     def primaries(self) -> list[Server]:
         """Return those that have slots, in the eyes of most."""
-        return sorted({self._owner(slot) for slot in self._first_slots()}, key=self.nodes.index)
-
-    def _first_slots(self) -> set[int]:
         views = [self.seen(node) for node in self.nodes]
-        return {min(one.slots) for view in views for one in view if one.slots}
+        first = {one.slots[0].start for view in views for one in view if one.slots}
+        return sorted({self._owner(slot, views) for slot in first}, key=self.nodes.index)
 
     def primary_of(self, key: str | int) -> Server:
         """Return who has a key, or a slot."""
-        return self._owner(key if isinstance(key, int) else slot_of(key))
+        return self._owner(key if isinstance(key, int) else slot_of(key), [self.seen(node) for node in self.nodes])
 
-    def _owner(self, slot: int) -> Server:
-        ports = [one.port for node in self.nodes for one in self.seen(node) if slot in one.slots]
+    def _owner(self, slot: int, views: list[list[Seen]]) -> Server:
+        ports = [one.port for view in views for one in view if one.has(slot)]
         assert ports, "no node answers"
         return self.node(max(ports, key=ports.count))
 
     def replicas_of(self, primary: Server) -> list[Server]:
         """Return who follows it, running or not."""
-        mine = next(one.id for node in self.nodes for one in self.seen(node) if one.port == primary.port)
         answering = next(view for node in self.nodes if (view := self.seen(node)))
+        mine = next(one.id for one in answering if one.port == primary.port)
         return [self.node(one.port) for one in answering if one.follows == mine]
 
     def settle(self) -> None:
@@ -135,9 +136,7 @@ class Cluster(Group):
 
         def others() -> list[Server]:
             rest = [node for node in self.nodes if node is not old]
-            return [
-                node for node in rest if any("myself" in one.flags and slot in one.slots for one in self.seen(node))
-            ]
+            return [node for node in rest if any("myself" in one.flags and one.has(slot) for one in self.seen(node))]
 
         until(others, f"nobody takes the place of {old}")
         return others()[0]
@@ -175,7 +174,7 @@ class Cluster(Group):
 
     def a_slot_of(self, primary: Server) -> int:
         """Return a slot that a running primary has."""
-        return min(next(one.slots for one in self.seen(primary) if "myself" in one.flags))
+        return next(one.slots for one in self.seen(primary) if "myself" in one.flags)[0].start
 
     def moving(self, slot: int, to: Server) -> Iterator[str]:
         """
@@ -189,15 +188,21 @@ class Cluster(Group):
         to.call("CLUSTER", "SETSLOT", slot, "IMPORTING", self.id(source))
         source.call("CLUSTER", "SETSLOT", slot, "MIGRATING", self.id(to))
         yield "marked"
-        while keys := source.call("CLUSTER", "GETKEYSINSLOT", slot, 1):
-            (key,) = keys
-            password = ("AUTH", to.password) if to.password else ()
-            source.call("MIGRATE", "127.0.0.1", to.port, key, 0, 5000, *password)
+        while self._move_key(slot, source, to):
             yield "key" if source.call("CLUSTER", "COUNTKEYSINSLOT", slot) else "emptied"
         # The new owner first: whoever asks the old one meanwhile is sent there.
         for node in (to, source, *self.primaries()):
             node.call("CLUSTER", "SETSLOT", slot, "NODE", self.id(to))
         yield "moved"
+
+    def _move_key(self, slot: int, source: Server, to: Server) -> bool:
+        """Move one key of a slot; False where there is none any more."""
+        password = ("AUTH", to.password) if to.password else ()
+        with source.client(raw=True) as client:
+            keys = client.execute_command("CLUSTER GETKEYSINSLOT", slot, 1)
+            for key in keys:
+                client.execute_command("MIGRATE", "127.0.0.1", to.port, key, 0, 5000, *password)
+        return bool(keys)
 
     def move_slot(self, slot: int, to: Server, *, at_once: bool = False) -> None:
         """
@@ -214,13 +219,13 @@ class Cluster(Group):
         until(lambda: self.primary_of(slot) is to, f"{to} does not get the slot")
 
 
-def slot_of(key: str) -> int:
+def slot_of(key: str | bytes) -> int:
     """Return the slot of a key."""
-    return key_slot(key.encode())
+    return key_slot(key.encode() if isinstance(key, str) else key)
 
 
-def _slots(ranges: list[str]) -> Iterator[int]:
+def _slots(ranges: list[str]) -> Iterator[range]:
     for part in ranges:
         if not part.startswith("["):  # one that is moving
             first, _, last = part.partition("-")
-            yield from range(int(first), int(last or first) + 1)
+            yield range(int(first), int(last or first) + 1)

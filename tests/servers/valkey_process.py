@@ -106,13 +106,13 @@ class Server:
     # --- talking to it ---
 
     @contextlib.contextmanager
-    def client(self, *, patience_s: float = 5.0) -> Iterator[redis.Redis]:
-        """Give a client that tries nothing twice."""
+    def client(self, *, patience_s: float = 5.0, raw: bool = False) -> Iterator[redis.Redis]:
+        """Give a client that tries nothing twice; *raw*: its answers are bytes."""
         with redis.Redis(
             port=self.port,
             host="127.0.0.1",
             password=self.password,
-            decode_responses=True,
+            decode_responses=not raw,
             socket_timeout=patience_s,
             retry=Retry(NoBackoff(), 0),
         ) as client:
@@ -213,7 +213,8 @@ class Server:
 
     def running(self) -> bool:
         """Say whether there is a process, if it answers or not."""
-        return bool(processes(self.folder))
+        self._reap()
+        return bool(self._pid or processes(self.folder))
 
     def put_back(self, *, empty: bool = False) -> None:
         """Start it, which is not running, with what it last wrote by ``SAVE``, or with nothing."""
@@ -238,13 +239,14 @@ class Server:
 
     def _ended(self) -> None:
         until(lambda: not self.running(), f"{self} does not end")
-        self._reap()
 
     def _reap(self) -> None:
         if self._pid:
-            with contextlib.suppress(ChildProcessError):
+            try:
                 if os.waitpid(self._pid, os.WNOHANG)[0]:
                     self._pid = 0
+            except ChildProcessError:
+                self._pid = 0
 
 
 def until(true: Callable[[], object], complaint: str, *, patience_s: float = PATIENCE_S) -> None:

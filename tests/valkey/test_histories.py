@@ -133,6 +133,26 @@ async def test_a_cluster_that_loses_a_primary(lost):
             assert await _patiently(auth.check, stays) == Refused(Reason.REVOKED)
 
 
+@pytest.mark.long
+async def test_with_one_replica_a_shard_goes_on_when_the_lost_server_is_back():
+    """Until then nothing is acknowledged that another failover could lose; then all goes on, with all its sessions."""
+    with contextlib.closing(valkey.cluster()) as cluster:
+        url = cluster.url(prefix=PREFIX)
+        async with engine(url) as auth:
+            sid, _, _ = await signed_in_at(auth)
+            stays, token, _ = await signed_in_at(auth)
+            lost = cluster.primary_of(ValkeyStore(url)._n.meta.decode())
+            cluster.lose(lost)
+            with pytest.raises(CoatcheckError) as caught:
+                await auth.revoke(sid)
+            assert caught.value.http_status == 503
+            lost.start()
+            cluster.settle()
+            assert isinstance(await _patiently(auth.check, token), Session)
+            await _patiently(auth.revoke, stays)
+            assert await _patiently(auth.check, token) == Refused(Reason.REVOKED)
+
+
 async def _patiently(ask, *args):
     """Ask until there is an answer: 503 says to ask again."""
     for _ in range(20):

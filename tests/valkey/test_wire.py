@@ -11,7 +11,7 @@ from tests.servers.wire import Wire as Cut
 from tests.valkey.wires import ADD, FAIL, PATIENCE_S, add, get, naps, opened, put, quick, until
 
 from coatcheck.errors import Forked, NotOpen, StoreUnavailable
-from coatcheck.stores import _valkey_line
+from coatcheck.stores import _valkey_disks, _valkey_line
 from coatcheck.stores._valkey_wire import Purpose
 
 __all__ = ["naps", "quick"]
@@ -133,7 +133,7 @@ async def test_a_replica_that_went_away_is_missed(pair):
 
 async def test_a_replica_that_came_later_counts(pair, monkeypatch):
     """It is seen while changes are written, without a new connection."""
-    monkeypatch.setattr(_valkey_line, "LOOK_S", 0.0)
+    monkeypatch.setattr(_valkey_disks, "LOOK_S", 0.0)
     pair.replicas[0].call("REPLICAOF", "NO", "ONE")
     await until(lambda: pair.primary.info("replication")["connected_slaves"] == 0)
     async with opened(pair.url()) as wire:
@@ -310,14 +310,17 @@ async def test_a_primary_that_became_a_replica(pair, naps):
         assert await writing == b"w"
 
 
-async def test_a_primary_that_was_deposed(pair):
-    """Its replicas follow another, so it makes nothing durable any more: nothing that it accepts counts."""
+async def test_a_primary_that_was_deposed(pair, monkeypatch):
+    """Its replicas follow another, so it makes nothing durable any more: nothing that it accepts counts, ever."""
+    monkeypatch.setattr(_valkey_disks, "LOOK_S", 0.0)
     async with opened(pair.url()) as wire:
         await put(wire, "v")
         old = pair.promote(pair.replicas[0])
         try:
-            with pytest.raises(StoreUnavailable, match="on 1 of 2 disks"):
-                await put(wire, "w", wait_s=0.5)
+            for _ in range(3):
+                with pytest.raises(StoreUnavailable, match="on 1 of 2 disks"):
+                    await put(wire, "w", wait_s=0.3)
+            assert wire.most_replicas == 1
         finally:
             pair.attach(old)
             pair.promote(old)

@@ -9,7 +9,7 @@ from tests.servers import valkey
 from tests.valkey.wires import BOTH, PATIENCE_S, add, get, naps, opened, put, until
 
 from coatcheck.errors import StoreUnavailable
-from coatcheck.stores import _valkey_line
+from coatcheck.stores import _valkey_calls, _valkey_line
 from coatcheck.stores._valkey_faults import NotDone, Refused, code_of
 from coatcheck.stores._valkey_places import View, first_good, view_of_cluster
 from coatcheck.stores._valkey_wire import Purpose
@@ -68,8 +68,9 @@ async def test_sentinels_name_another_primary():
 
 
 @pytest.mark.long
-async def test_sentinels_name_another_while_the_old_one_stands_still(naps):
+async def test_sentinels_name_another_while_the_old_one_stands_still(monkeypatch):
     """Nobody waits for it longer than a call may take; when it goes on, it is not asked."""
+    monkeypatch.setattr(_valkey_calls, "LOOK_AGAIN_S", 3600)  # it is the silence that has us look
     watched = await asyncio.to_thread(valkey.sentinel, 2)
     try:
         async with opened(watched.url(durability="1")) as wire:

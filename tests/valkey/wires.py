@@ -10,7 +10,7 @@ import contextlib
 
 import pytest
 
-from coatcheck.stores import _valkey_wire
+from coatcheck.stores import _valkey_calls
 from coatcheck.stores._valkey_url import parse
 from coatcheck.stores._valkey_wire import Purpose, Script, Wire
 
@@ -79,12 +79,12 @@ class Naps:
 @pytest.fixture
 def naps(monkeypatch):
     """What calls do between their tries."""
-    found = Naps(_valkey_wire._nap)
-    monkeypatch.setattr(_valkey_wire, "_nap", found)
+    found = Naps(_valkey_calls.nap)
+    monkeypatch.setattr(_valkey_calls, "nap", found)
     return found
 
 
 @pytest.fixture
 def quick(monkeypatch):
     """Calls that wait for a second at most."""
-    monkeypatch.setattr(_valkey_wire, "WAIT_S", 1.0)
+    monkeypatch.setattr(_valkey_calls, "WAIT_S", 1.0)

@@ -93,7 +93,6 @@ class _Recent:
         self.names: dict[bytes, bytes] = {}
         self.bar = 0
         self.life = b""
-        self.life = b""
         self.until = 0.0
 
     def take(self, here: Here) -> None:

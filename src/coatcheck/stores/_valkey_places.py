@@ -22,8 +22,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from coatcheck.stores._valkey_connect import Connector
+from coatcheck.stores._valkey_disks import Disks
 from coatcheck.stores._valkey_faults import Fault, NotDone, Refused, code_of, of_connecting
-from coatcheck.stores._valkey_line import Disks, Line
+from coatcheck.stores._valkey_line import Line
 from coatcheck.stores._valkey_refuse import parse_info
 from coatcheck.stores._valkey_url import Host, Settings
 
@@ -225,7 +226,10 @@ async def first_good(
     try:
         while waiting or pending:
             if waiting:
-                pending.add(asyncio.create_task(_bounded(ask(waiting.pop()))))
+                task = asyncio.create_task(_bounded(ask(waiting.pop())))
+                # Whoever fails when another has answered is asked no more: nobody else would hear of it.
+                task.add_done_callback(lambda task: task.cancelled() or task.exception())
+                pending.add(task)
             done, pending = await asyncio.wait(
                 pending, timeout=_STAGGER_S if waiting else None, return_when=asyncio.FIRST_COMPLETED
             )

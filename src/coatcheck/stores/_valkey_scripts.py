@@ -119,8 +119,9 @@ REGISTER = _home(
 local field = 'at:' .. ARGV[1]
 local said = redis.call('HGET', meta, field)
 if (said or '') ~= ARGV[2] then return {'again'} end
--- A name comes back when a slot does; the epoch in which it was read does not.
-if said and redis.call('HGET', meta, 'epoch') ~= ARGV[4] then return {'again'} end
+-- A name comes back when a slot does, and no name with each era; the epoch in which it was read does not
+-- (*register-in-its-epoch*).
+if redis.call('HGET', meta, 'epoch') ~= ARGV[4] then return {'again'} end
 -- One promotion concerns all that the server had. A slot that moved away from it concerns this one only: the others
 -- keep their name, or two servers would take it from each other for ever.
 for i = 5, #ARGV do
