@@ -82,6 +82,8 @@ class Injector:
         self._clocks = clocks
         self._network = network
         self._begin_life = begin_life
+        # Not a lock of threads: those who wait for their turn would take all threads from who has it.
+        self._turn = asyncio.Lock()
 
     async def do(self, fault: Fault, begun: float) -> None:
         """Do *fault* when it is due, counted from *begun*."""
@@ -130,11 +132,12 @@ class Injector:
     async def _without_log(self, member: Member) -> AsyncIterator[None]:
         """Let what it sends arrive, and what comes next not be sent; or else hold up the log alone."""
         if self._network is None:
-            await asyncio.to_thread(self._place.hold_log)
-            try:
-                yield
-            finally:
-                await asyncio.to_thread(self._place.let_log_go)
+            async with self._turn:
+                await asyncio.to_thread(self._place.hold_log)
+                try:
+                    yield
+                finally:
+                    await asyncio.to_thread(self._place.let_log_go)
         else:
             await self._network.become(State(line=member.number, answers="swallow"))
             yield
@@ -167,10 +170,12 @@ class Injector:
             told = self._network.become(Move(line=line, port=port, breaks=breaks))
             asyncio.run_coroutine_threadsafe(told, loop).result()
 
-        return await asyncio.to_thread(self._place.do, fault, move)
+        async with self._turn:
+            return await asyncio.to_thread(self._place.do, fault, move)
 
     async def _restart(self, fault: Fault) -> None:
-        await asyncio.to_thread(self._place.restart)
+        async with self._turn:
+            await asyncio.to_thread(self._place.restart)
 
     async def _disk(self, fault: Fault) -> None:
         until = time.monotonic() + fault.for_s
@@ -180,7 +185,8 @@ class Injector:
                 await asyncio.sleep(0.05)  # others give back what they do not need
         finally:
             self._small.free()
-        await asyncio.to_thread(self._place.after_full_disk)
+        async with self._turn:
+            await asyncio.to_thread(self._place.after_full_disk)
 
     # --- the network ---
 

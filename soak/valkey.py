@@ -3,7 +3,8 @@ Valkey as the store of a run: a primary with two replicas behind the run's own n
 
 Rules of this module:
 
-1. One fault at a time is done to the servers, and after it all of them run and follow whom they should.
+1. One fault at a time is done to the servers (:mod:`soak.injector` sees to that), and after it all of them run and
+   follow whom they should.
 2. Whoever is promoted has all that was acknowledged: of those that were asked for, the one that came farthest.
 """
 
@@ -13,7 +14,6 @@ import contextlib
 import importlib
 import random
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -41,7 +41,6 @@ class ValkeyPlace(Place):
         self.lines = lines
         self._disk = disk
         self._clocks = clocks
-        self._turn = threading.Lock()
         self.group: Any = None
         # By name: the servers of the tests are not typed, and are there only beside a checkout.
         self.servers: Any = importlib.import_module("tests.servers.valkey")
@@ -69,18 +68,15 @@ class ValkeyPlace(Place):
             self.group.close()
 
     def do(self, fault: Fault, move: MoveLine) -> int | None:
-        with self._turn:
-            found: int | None = getattr(self, f"_{fault.kind}")(fault, move)
-            return found
+        found: int | None = getattr(self, f"_{fault.kind}")(fault, move)
+        return found
 
     def restart(self) -> None:
-        with self._turn:
-            self._restart()
+        self._restart()
 
     def after_full_disk(self) -> None:
         """Start those again that have ended: with ``appendfsync always`` a server ends rather than lie."""
-        with self._turn:
-            self._mend()
+        self._mend()
 
     def _restart(self) -> None:
         raise NotImplementedError
@@ -267,13 +263,11 @@ class ClusterPlace(ValkeyPlace):
         self._mend()
 
     def hold_log(self) -> None:
-        self._turn.acquire()
         self._held = self._home()
         self._held.pause()
 
     def let_log_go(self) -> None:
         self._held.go_on()
-        self._turn.release()
 
     # --- faults ---
 

@@ -18,6 +18,7 @@ from coatcheck.errors import CoatcheckError, StoreUnavailable
 from coatcheck.stores.valkey import ValkeyStore
 
 PATIENCE_S = 20
+READS = {"here", "read", "look", "pointed", "listed", "read_family", "read_client", "tail", "keys", "clients"}
 
 
 class Crash(StoreUnavailable):
@@ -67,7 +68,7 @@ class Gates:
         self._wire.run, self._wire.command = self.run, self.command
 
     def before(self, name, *, skip=0):
-        """Return a gate before the next call of *name*."""
+        """Return a gate before the next call of *name*; where it is empty, of any that writes."""
         self._before.append(Gate(name, skip))
         return self._before[-1]
 
@@ -100,7 +101,8 @@ class Gates:
 
     async def _look(self, gates, name):
         for gate in gates:
-            if gate.name == name and not gate.is_used:
+            is_any = not gate.name and name.islower() and name not in READS
+            if (is_any or gate.name == name) and not gate.is_used:
                 await gate.pass_through()
         if self._has_crashed:
             raise Crash("the process has ended")
