@@ -305,8 +305,9 @@ class ClusterPlace(ValkeyPlace):
             if self.chance.random() < 0.3:
                 self.group.move_slot(slot, to, at_once=True)
             else:
-                for _ in self.group.moving(slot, to):
-                    time.sleep(self.chance.uniform(0, 0.03))
+                # Some at a time: the log's slot has thousands.
+                for _ in self.group.moving(slot, to, keys=20):
+                    time.sleep(self.chance.uniform(0, 0.03) if time.monotonic() < end else 0)
         self.group.settle()
 
     def _slot_with_keys(self, source: Any) -> int:
