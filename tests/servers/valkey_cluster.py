@@ -132,14 +132,18 @@ class Cluster(Group):
     # --- what happens to it ---
 
     def await_other(self, slot: int, old: Server) -> Server:
-        """Wait until another than *old* has a slot, and says so itself; return it."""
+        """Wait until another than *old* has a slot, in its own eyes and in those of all who answer; return it."""
+        rest = [node for node in self.nodes if node is not old]
 
         def others() -> list[Server]:
-            rest = [node for node in self.nodes if node is not old]
             return [node for node in rest if any("myself" in one.flags and one.has(slot) for one in self.seen(node))]
 
-        until(others, f"nobody takes the place of {old}")
-        return others()[0]
+        def agreed() -> list[Server]:
+            names = {name for node in rest if (name := self._owner_by(node, slot))}
+            found = others()
+            return found if len(found) == 1 and names == {self.id(found[0])} else []
+
+        return until(agreed, f"nobody takes the place of {old}")[0]
 
     def failover(self, primary: Server) -> Server:
         """Have a replica take over in order, nothing lost; return it."""
@@ -170,7 +174,7 @@ class Cluster(Group):
         return replica
 
     def _owner_by(self, node: Server, slot: int) -> str:
-        return next((one.id for one in self.seen(node) if slot in one.slots), "")
+        return next((one.id for one in self.seen(node) if one.has(slot)), "")
 
     def a_slot_of(self, primary: Server) -> int:
         """Return a slot that a running primary has."""
