@@ -132,18 +132,15 @@ class Cluster(Group):
     # --- what happens to it ---
 
     def await_other(self, slot: int, old: Server) -> Server:
-        """Wait until another than *old* has a slot, in its own eyes and in those of all who answer; return it."""
-        rest = [node for node in self.nodes if node is not old]
+        """Wait until another than *old* has a slot, in its own eyes and in those of most; return it."""
 
-        def others() -> list[Server]:
-            return [node for node in rest if any("myself" in one.flags and one.has(slot) for one in self.seen(node))]
+        def other() -> Server | None:
+            there = self.primary_of(slot)
+            return there if there is not old and self._owner_by(there, slot) == self.id(there) else None
 
-        def agreed() -> list[Server]:
-            names = {name for node in rest if (name := self._owner_by(node, slot))}
-            found = others()
-            return found if len(found) == 1 and names == {self.id(found[0])} else []
-
-        return until(agreed, f"nobody takes the place of {old}")[0]
+        found = until(other, f"nobody takes the place of {old}")
+        assert found is not None
+        return found
 
     def failover(self, primary: Server) -> Server:
         """Have a replica take over in order, nothing lost; return it."""
