@@ -157,6 +157,7 @@ class Injector:
 
     async def _store_clock(self, fault: Fault) -> None:
         await self._set("store", fault)
+        await asyncio.to_thread(self._place.after_clock)
 
     async def _set(self, who: str, fault: Fault) -> None:
         self._clocks.set(who, fault.by)

@@ -34,6 +34,7 @@ class ValkeyPlace(Place):
 
     lease_s = 2.0
     new_keys = OF_STORE  # each may make home's server another, or have it take itself for another
+    in_steps = True
 
     def __init__(self, disk: SmallDisk, clocks: Clocks, *, seed: str, lines: int) -> None:
         self.missing = {}
@@ -279,6 +280,10 @@ class ClusterPlace(ValkeyPlace):
             self.group.lose(old)
             time.sleep(fault.for_s)
         self._mend()
+
+    def after_clock(self) -> None:
+        """Have the nodes find each other by it, or nobody takes the place of one that is lost next."""
+        self.group.await_clocks()
 
     def _replicas(self, fault: Fault, move: MoveLine) -> None:
         old = self._any()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from tests.servers.valkey_process import Server, follows, until
 
 SLOTS = 16_384
 _NODE_TIMEOUT_MS = 1000
+_AGREED_S = 10
 
 
 class Seen(NamedTuple):
@@ -24,6 +26,7 @@ class Seen(NamedTuple):
     flags: frozenset[str]
     follows: str
     slots: tuple[range, ...]
+    heard_ms: int
 
     @property
     def primary(self) -> bool:
@@ -82,9 +85,9 @@ class Cluster(Group):
             return []
         found = []
         for line in text.splitlines():
-            name, address, flags, primary, _, _, _, _, *slots = line.split()
+            name, address, flags, primary, _, heard_ms, _, _, *slots = line.split()
             port = int(address.split("@")[0].rpartition(":")[2])
-            found.append(Seen(name, port, frozenset(flags.split(",")), primary, tuple(_slots(slots))))
+            found.append(Seen(name, port, frozenset(flags.split(",")), primary, tuple(_slots(slots)), int(heard_ms)))
         return found
 
     def node(self, port: int) -> Server:
@@ -121,6 +124,26 @@ class Cluster(Group):
         for node in running:
             if node.info("replication")["role"] == "slave":
                 follows(node)
+
+    def await_clocks(self) -> None:
+        """
+        Have all running nodes hear of one another by the clock that is right by now.
+
+        A node takes none for lost that it has heard of tomorrow, and does not ask it again before.
+        """
+        running = [node for node in self.nodes if node.running()]
+        names = {node.port: self.id(node) for node in running}
+        for node in running:
+            for port, name in names.items():
+                if port != node.port:
+                    node.call("DEBUG", "CLUSTERLINK", "KILL", "ALL", name)  # who connects anew asks at once
+
+        def right() -> bool:
+            now = time.time()
+            seen = [one for node in running for one in self.seen(node) if "myself" not in one.flags]
+            return all(abs(now - one.heard_ms / 1000) < _AGREED_S for one in seen if one.port in names)
+
+        until(right, "the nodes' clocks do not become right")
 
     def _content(self, node: Server) -> bool:
         with contextlib.suppress(redis.ConnectionError, redis.TimeoutError):
