@@ -136,6 +136,8 @@ def _lost(ledger: Ledger, new_keys: Collection[str]) -> Iterator[Finding]:
             continue  # made up
         if ledger.forgotten(op if given is None else given, op):
             continue
+        if op.kind == "sign_in" and op.since and ledger.meets(op, rekeyed):
+            continue  # with another epoch, generations of before are over
         if op.reason == "unknown_key" and given is not None and ledger.near(op, rekeyed, given.begin):
             continue
         key = (op.kind, op.sid or op.sub, op.token, op.since, op.reason == "reused")

@@ -148,6 +148,10 @@ class Ledger:
         """Say whether *op* may have come of one of *faults*, which was not long over at *since*."""
         return any(fault.begin < op.end and fault.end + self._late >= since for fault in faults)
 
+    def meets(self, op: Op, faults: Iterable[Op]) -> bool:
+        """Say whether one of *faults* was noticed while *op* went on, what it had read before included."""
+        return any(fault.begin < op.end and fault.end + self.lease >= op.since for fault in faults)
+
     # --- stores that were put back ---
 
     def forgotten(self, before: Op, op: Op) -> bool:

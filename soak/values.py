@@ -55,7 +55,8 @@ def data(ledger: Ledger) -> Iterator[Finding]:
     shows: _ByKey = defaultdict(list)
     keys: defaultdict[str, set[str]] = defaultdict(set)
     for op in ledger.of("write_data"):
-        if op.outcome != "refused":
+        # Where a store was put back, a write may have been done before its refusal is of what is there now.
+        if op.outcome != "refused" or ledger.forgotten(op, op):
             for key in op.data:
                 writes[op.sid, key].append(op)
                 keys[op.sid].add(key)
