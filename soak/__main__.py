@@ -117,6 +117,7 @@ def _judged(options: Options, folder: Path) -> tuple[Report, list[str]]:
         duration_s=options.duration_s,
         lease_s=place.lease_s,
         new_keys=place.new_keys,
+        in_steps=place.in_steps,
         skipped=skipped,
         folder=str(folder),
     )

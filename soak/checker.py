@@ -35,18 +35,26 @@ _BY_CALENDAR = frozenset({"expired", "not_yet_valid", "unknown_key"})
 
 
 def check(
-    ops: Iterable[Op], *, lease_s: float = 0.1, late_s: float = 15.0, new_keys: Collection[str] = ()
+    ops: Iterable[Op],
+    *,
+    lease_s: float = 0.1,
+    late_s: float = 15.0,
+    new_keys: Collection[str] = (),
+    in_steps: bool = False,
 ) -> list[Finding]:
     """
-    Return everything in *ops* that must never be. The arguments are those of :class:`Ledger`, and one more.
+    Return everything in *ops* that must never be. The arguments are those of :class:`Ledger`, and two more.
 
     Args:
         new_keys: Kinds of faults after which the keys may be others, and access tokens of before be refused.
+
+        in_steps: An ending is written before it is said, and may be read, and be lost with a server, before it is
+            acknowledged: so a check that was refused proves no ending.
     """
     ledger = Ledger(ops, lease_s=lease_s, late_s=late_s)
-    rules = (_crashed, _stale, _begun_before_an_end, _back, _anew, _successors, values.claims, values.data)
+    rules = (_crashed, _stale, _begun_before_an_end, _anew, _successors, values.claims, values.data)
     found = [finding for rule in rules for finding in rule(ledger)]
-    found += _lost(ledger, new_keys)
+    found += [*_lost(ledger, new_keys), *_back(ledger, ["verify"] if in_steps else ["check", "verify"])]
     return sorted(found, key=lambda finding: finding.ops[-1].begin)
 
 
@@ -84,10 +92,10 @@ def _begun_before_an_end(ledger: Ledger) -> Iterator[Finding]:
                     break
 
 
-def _back(ledger: Ledger) -> Iterator[Finding]:
+def _back(ledger: Ledger, kinds: Iterable[str]) -> Iterator[Finding]:
     """Refused for good, and accepted when everybody must have known it."""
     gone: dict[tuple[str, str], Op] = {}
-    looks = list(ledger.of("check", "verify"))
+    looks = list(ledger.of(*kinds))
     for op in sorted(looks, key=lambda op: op.end):
         if op.outcome == "refused" and op.reason in _FINAL:
             gone.setdefault((op.kind, op.token), op)

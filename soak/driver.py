@@ -253,6 +253,9 @@ class Run:
         begun = time.monotonic()
         doing = [self._start_task(injector.do(fault, begun)) for fault in plan]
         while (passed := time.monotonic() - begun) < self.options.duration_s or not all(one.done() for one in doing):
+            for one in doing:
+                if one.done():
+                    one.result()
             show(self._progress(passed))
             await asyncio.sleep(0.25)
         for one in doing:

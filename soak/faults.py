@@ -41,7 +41,7 @@ KINDS: dict[str, tuple[float, float, float, str]] = {
     "store_pause": (0.5, 3.5, 0.0, "SIGSTOP for the primary, for longer than its peers wait for it, then SIGCONT"),
     "migrate": (1.0, 3.0, 0.0, "slots of the cluster move from one server to another, that of the log too"),
     "older": (1.0, 3.0, 0.0, "the store is put back to what it was some seconds ago"),
-    "older_part": (1.0, 3.0, 0.0, "the same with one server of a cluster, not the one that has the log"),
+    "older_part": (1.0, 3.0, 0.0, "the same with one server of a cluster"),
     "empty": (0.0, 0.5, 0.0, "the store loses everything"),
 }
 OF_STORE = frozenset({"store_clock", "restart", "disk", "failover", "deposed", "replicas", "store_pause", "migrate"})

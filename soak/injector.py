@@ -82,7 +82,7 @@ class Injector:
         self._clocks = clocks
         self._network = network
         self._begin_life = begin_life
-        # Not a lock of threads: those who wait for their turn would take all threads from who has it.
+        # Of the store's faults. Not a lock of threads: those who wait would take all threads from who has it.
         self._turn = asyncio.Lock()
 
     async def do(self, fault: Fault, begun: float) -> None:
@@ -96,7 +96,9 @@ class Injector:
             await getattr(self, f"_{fault.kind}")(fault, member)
         else:
             who = "store"
-            since = await getattr(self, f"_{fault.kind}", self._by_place)(fault)
+            async with self._turn:
+                begin = now()
+                since = await getattr(self, f"_{fault.kind}", self._by_place)(fault)
         note = f"for {fault.for_s:g} s" + (f", by {fault.by:g} s" if fault.by else "")
         self._recorder.note("fault", begin, process=who, reason=fault.kind, since=since or 0, note=note)
         self.done[fault.kind] += 1
@@ -155,6 +157,7 @@ class Injector:
 
     async def _store_clock(self, fault: Fault) -> None:
         await self._set("store", fault)
+        await asyncio.to_thread(self._place.after_clock)
 
     async def _set(self, who: str, fault: Fault) -> None:
         self._clocks.set(who, fault.by)
@@ -170,12 +173,10 @@ class Injector:
             told = self._network.become(Move(line=line, port=port, breaks=breaks))
             asyncio.run_coroutine_threadsafe(told, loop).result()
 
-        async with self._turn:
-            return await asyncio.to_thread(self._place.do, fault, move)
+        return await asyncio.to_thread(self._place.do, fault, move)
 
     async def _restart(self, fault: Fault) -> None:
-        async with self._turn:
-            await asyncio.to_thread(self._place.restart)
+        await asyncio.to_thread(self._place.restart)
 
     async def _disk(self, fault: Fault) -> None:
         until = time.monotonic() + fault.for_s
@@ -185,8 +186,7 @@ class Injector:
                 await asyncio.sleep(0.05)  # others give back what they do not need
         finally:
             self._small.free()
-        async with self._turn:
-            await asyncio.to_thread(self._place.after_full_disk)
+        await asyncio.to_thread(self._place.after_full_disk)
 
     # --- the network ---
 

@@ -158,6 +158,12 @@ class Ledger:
         """Say the same of what *op* accepts: an access token of before is never excused."""
         return any(change.begin <= self.backs[number].end for number in self._backs_met(op))
 
+    def torn(self, sid: str) -> bool:
+        """Say whether a session may be there without being in the list of its subject, since the store was put back."""
+        born = self.born[sid]
+        parts = [back for back in self.backs if back.reason == "older_part" or back.begin <= born.end]
+        return any(born.begin <= back.end for back in parts)
+
     def _backs_met(self, op: Op) -> list[int]:
         end = self.jwts[op.token].end if op.kind == "verify" and op.token in self.jwts else op.end
         return [number for number, back in enumerate(self.backs) if back.since <= end]
@@ -188,10 +194,14 @@ class Ledger:
 
     def _ends_certainly(self, end: Op, sid: str) -> bool:
         # Whoever signs in while a subject's sessions end may be in or out.
+        if end.kind == "revoke_user" and self.torn(sid):
+            return False
         return end.kind not in ("revoke_user", "revoke_everyone") or self.born[sid].precedes(end)
 
     def _raises_certainly(self, change: Op, sid: str, version: int) -> bool:
         if change.kind == "renew":
             return change.version > version
+        if self.torn(sid):
+            return False
         seen = self._seen.get((sid, version))
         return seen is not None and seen.precedes(change) and not self.undone(seen, change)

@@ -50,11 +50,14 @@ class Place(Protocol):
         lease_s: How old a process may let its memory be.
 
         new_keys: Kinds of faults after which access tokens of before may be refused.
+
+        in_steps: An ending is written, and said afterwards, in two places.
     """
 
     missing: dict[str, str]
     lease_s: float
     new_keys: frozenset[str] = frozenset()
+    in_steps: bool = False
 
     def start(self) -> None: ...
     def address(self) -> tuple[str, int] | None: ...
@@ -62,6 +65,10 @@ class Place(Protocol):
     def restart(self) -> None: ...
     def after_full_disk(self) -> None: ...
     def stop(self) -> None: ...
+
+    def after_clock(self) -> None:
+        """Wait until a clock that was set, and is right again, is noticed."""
+        return
 
     def do(self, fault: Fault, move: MoveLine) -> int | None:
         """Do a fault that only this kind of store knows; return since when it had lost what it lost."""

@@ -34,6 +34,7 @@ class ValkeyPlace(Place):
 
     lease_s = 2.0
     new_keys = OF_STORE  # each may make home's server another, or have it take itself for another
+    in_steps = True
 
     def __init__(self, disk: SmallDisk, clocks: Clocks, *, seed: str, lines: int) -> None:
         self.missing = {}
@@ -280,6 +281,10 @@ class ClusterPlace(ValkeyPlace):
             time.sleep(fault.for_s)
         self._mend()
 
+    def after_clock(self) -> None:
+        """Have the nodes find each other by it, or nobody takes the place of one that is lost next."""
+        self.group.await_clocks()
+
     def _replicas(self, fault: Fault, move: MoveLine) -> None:
         old = self._any()
         (replica,) = self.group.replicas_of(old)
@@ -305,8 +310,9 @@ class ClusterPlace(ValkeyPlace):
             if self.chance.random() < 0.3:
                 self.group.move_slot(slot, to, at_once=True)
             else:
-                for _ in self.group.moving(slot, to):
-                    time.sleep(self.chance.uniform(0, 0.03))
+                # Some at a time: the log's slot has thousands.
+                for _ in self.group.moving(slot, to, keys=20):
+                    time.sleep(self.chance.uniform(0, 0.03) if time.monotonic() < end else 0)
         self.group.settle()
 
     def _slot_with_keys(self, source: Any) -> int:
@@ -319,18 +325,14 @@ class ClusterPlace(ValkeyPlace):
         return int(self.servers.slot_of(self.chance.choice(keys))) if keys else home
 
     def _older_part(self, fault: Fault, move: MoveLine) -> int:
-        home = self._home()
-        parts = [node for node in self.group.primaries() if node is not home]
-        return self._put_back([self.chance.choice(parts)], fault, empty=False)
+        return self._put_back([self._any()], fault, empty=False)
 
     def put_back(self, fault: Fault, *, empty: bool) -> int:
-        # All of it, or the server of the log alone.
-        home = self._home()
-        return self._put_back([home] if self.chance.random() < 0.5 else self.group.primaries(), fault, empty=empty)
+        return self._put_back(self.group.primaries(), fault, empty=empty)
 
     def _put_back(self, primaries: list[Any], fault: Fault, *, empty: bool) -> int:
-        for primary in [] if empty else primaries:
-            primary.call("SAVE")
+        if not empty:
+            self._save(primaries)
         time.sleep(fault.for_s)
         replicas = [replica for primary in primaries for replica in self.group.replicas_of(primary)]
         stopped = now()
@@ -341,3 +343,12 @@ class ClusterPlace(ValkeyPlace):
             primary.put_back(empty=empty)
         self._mend()
         return stopped
+
+    def _save(self, primaries: list[Any]) -> None:
+        """Save them all as they are at one moment."""
+        for primary in primaries:
+            primary.call("CLIENT", "PAUSE", 5000, "WRITE")
+        for primary in primaries:
+            primary.call("SAVE")
+        for primary in primaries:
+            primary.call("CLIENT", "UNPAUSE")

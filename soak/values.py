@@ -40,6 +40,8 @@ def claims(ledger: Ledger) -> Iterator[Finding]:
         if shown is None or shown.begin > check.end:
             yield Finding(rule="old_value", text="a check showed claims that nobody had written", ops=(check,))
             continue
+        if ledger.torn(check.sid):
+            continue
         update = _replaced(ledger, shown, updates[ledger.born[check.sid].sub], check)
         if update is not None:
             text = "a check showed claims that had been replaced before it began"

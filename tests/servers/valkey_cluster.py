@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from tests.servers.valkey_process import Server, follows, until
 
 SLOTS = 16_384
 _NODE_TIMEOUT_MS = 1000
+_AGREED_S = 10
 
 
 class Seen(NamedTuple):
@@ -24,6 +26,7 @@ class Seen(NamedTuple):
     flags: frozenset[str]
     follows: str
     slots: tuple[range, ...]
+    heard_ms: int
 
     @property
     def primary(self) -> bool:
@@ -82,9 +85,9 @@ class Cluster(Group):
             return []
         found = []
         for line in text.splitlines():
-            name, address, flags, primary, _, _, _, _, *slots = line.split()
+            name, address, flags, primary, _, heard_ms, _, _, *slots = line.split()
             port = int(address.split("@")[0].rpartition(":")[2])
-            found.append(Seen(name, port, frozenset(flags.split(",")), primary, tuple(_slots(slots))))
+            found.append(Seen(name, port, frozenset(flags.split(",")), primary, tuple(_slots(slots)), int(heard_ms)))
         return found
 
     def node(self, port: int) -> Server:
@@ -122,6 +125,26 @@ class Cluster(Group):
             if node.info("replication")["role"] == "slave":
                 follows(node)
 
+    def await_clocks(self) -> None:
+        """
+        Have all running nodes hear of one another by the clock that is right by now.
+
+        A node takes none for lost that it has heard of tomorrow, and does not ask it again before.
+        """
+        running = [node for node in self.nodes if node.running()]
+        names = {node.port: self.id(node) for node in running}
+        for node in running:
+            for port, name in names.items():
+                if port != node.port:
+                    node.call("DEBUG", "CLUSTERLINK", "KILL", "ALL", name)  # who connects anew asks at once
+
+        def right() -> bool:
+            now = time.time()
+            seen = [one for node in running for one in self.seen(node) if "myself" not in one.flags]
+            return all(abs(now - one.heard_ms / 1000) < _AGREED_S for one in seen if one.port in names)
+
+        until(right, "the nodes' clocks do not become right")
+
     def _content(self, node: Server) -> bool:
         with contextlib.suppress(redis.ConnectionError, redis.TimeoutError):
             ok = "cluster_state:ok" in str(node.call("CLUSTER", "INFO"))
@@ -132,14 +155,15 @@ class Cluster(Group):
     # --- what happens to it ---
 
     def await_other(self, slot: int, old: Server) -> Server:
-        """Wait until another than *old* has a slot, and says so itself; return it."""
+        """Wait until another than *old* has a slot, in its own eyes and in those of most; return it."""
 
-        def others() -> list[Server]:
-            rest = [node for node in self.nodes if node is not old]
-            return [node for node in rest if any("myself" in one.flags and one.has(slot) for one in self.seen(node))]
+        def other() -> Server | None:
+            there = self.primary_of(slot)
+            return there if there is not old and self._owner_by(there, slot) == self.id(there) else None
 
-        until(others, f"nobody takes the place of {old}")
-        return others()[0]
+        found = until(other, f"nobody takes the place of {old}")
+        assert found is not None
+        return found
 
     def failover(self, primary: Server) -> Server:
         """Have a replica take over in order, nothing lost; return it."""
@@ -170,15 +194,18 @@ class Cluster(Group):
         return replica
 
     def _owner_by(self, node: Server, slot: int) -> str:
-        return next((one.id for one in self.seen(node) if slot in one.slots), "")
+        return next((one.id for one in self.seen(node) if one.has(slot)), "")
 
     def a_slot_of(self, primary: Server) -> int:
         """Return a slot that a running primary has."""
         return next(one.slots for one in self.seen(primary) if "myself" in one.flags)[0].start
 
-    def moving(self, slot: int, to: Server) -> Iterator[str]:
+    def moving(self, slot: int, to: Server, *, keys: int = 1) -> Iterator[str]:
         """
         Move a slot step by step; go on with it to the end.
+
+        Args:
+            keys: How many at a time.
 
         Yields:
             What has just been done: ``marked`` (keys that are not there are asked for at *to*), ``key`` after each key
@@ -188,20 +215,22 @@ class Cluster(Group):
         to.call("CLUSTER", "SETSLOT", slot, "IMPORTING", self.id(source))
         source.call("CLUSTER", "SETSLOT", slot, "MIGRATING", self.id(to))
         yield "marked"
-        while self._move_key(slot, source, to):
+        while self._move_keys(slot, source, to, keys):
             yield "key" if source.call("CLUSTER", "COUNTKEYSINSLOT", slot) else "emptied"
         # The new owner first: whoever asks the old one meanwhile is sent there.
         for node in (to, source, *self.primaries()):
             node.call("CLUSTER", "SETSLOT", slot, "NODE", self.id(to))
         yield "moved"
 
-    def _move_key(self, slot: int, source: Server, to: Server) -> bool:
-        """Move one key of a slot; False where there is none any more."""
+    def _move_keys(self, slot: int, source: Server, to: Server, count: int) -> bool:
+        """Move some keys of a slot; False where there is none any more."""
         password = ("AUTH", to.password) if to.password else ()
         with source.client(raw=True) as client:
-            keys = client.execute_command("CLUSTER GETKEYSINSLOT", slot, 1)
-            for key in keys:
-                client.execute_command("MIGRATE", "127.0.0.1", to.port, key, 0, 5000, *password)
+            # In two words: told "CLUSTER GETKEYSINSLOT", the client makes text of keys that are none.
+            keys = client.execute_command("CLUSTER", "GETKEYSINSLOT", slot, count)
+            if keys:
+                done = client.execute_command("MIGRATE", "127.0.0.1", to.port, "", 0, 5000, *password, "KEYS", *keys)
+                assert done == b"OK" or not client.exists(*keys), done  # they may have ended meanwhile
         return bool(keys)
 
     def move_slot(self, slot: int, to: Server, *, at_once: bool = False) -> None:
@@ -212,7 +241,7 @@ class Cluster(Group):
             at_once: By the server's own means (Valkey 9), which nobody notices until all is there.
         """
         if not at_once:
-            for _ in self.moving(slot, to):
+            for _ in self.moving(slot, to, keys=100):
                 pass
             return
         self.primary_of(slot).call("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", self.id(to))

@@ -24,6 +24,7 @@ import time
 import urllib.parse
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 import pytest
@@ -33,6 +34,7 @@ from redis.retry import Retry
 
 PASSWORD = "pass-word of tests"
 PATIENCE_S = 30
+T = TypeVar("T")
 _SETTINGS = {
     "bind": "127.0.0.1",
     "set-proc-title": "no",
@@ -249,13 +251,14 @@ class Server:
                 self._pid = 0
 
 
-def until(true: Callable[[], object], complaint: str, *, patience_s: float = PATIENCE_S) -> None:
-    """Ask again and again until it is true."""
+def until(true: Callable[[], T], complaint: str, *, patience_s: float = PATIENCE_S) -> T:
+    """Ask again and again until it is true; return what it is then."""
     end = time.monotonic() + patience_s
-    while not true():
+    while not (found := true()):
         if time.monotonic() > end:
             raise TimeoutError(complaint)
         time.sleep(0.02)
+    return found
 
 
 def follows(replica: Server) -> None:

@@ -204,9 +204,9 @@ def test_what_comes_back_is_found():
     assert rules(SIGN_IN, unknown, refused(41, 42), look(44, 45)) == ["back"]
     assert rules(SIGN_IN, unknown, refused(41, 42), look(44, 45), lease_s=10e-9) == []
     assert rules(SIGN_IN, unknown, refused(41, 42, reason="unsure"), look(44, 45)) == []
-    assert rules(SIGN_IN, MINT, unknown, verify(41, 42, outcome="refused", reason="revoked"), verify(44, 45)) == [
-        "back"
-    ]
+    assert rules(SIGN_IN, unknown, refused(41, 42), look(44, 45), in_steps=True) == []
+    jwt = [SIGN_IN, MINT, unknown, verify(41, 42, outcome="refused", reason="revoked"), verify(44, 45)]
+    assert rules(*jwt) == rules(*jwt, in_steps=True) == ["back"]
 
 
 @pytest.mark.parametrize("end", ENDS)

@@ -5,6 +5,7 @@ import contextlib
 import itertools
 
 import pytest
+from redis.crc import key_slot
 from tests.fleet.fleet import ISSUER, SECRET
 from tests.servers import valkey
 from tests.valkey.calls import STAMP, claim, end, end_everyone, end_subject, is_live, put, renew, sign_in
@@ -12,7 +13,7 @@ from tests.valkey.gates import Gates, opened
 
 from coatcheck import Coatcheck
 from coatcheck.errors import CoatcheckError, StoreUnavailable
-from coatcheck.stores import _valkey_wire
+from coatcheck.stores import _valkey_calls
 from coatcheck.stores.base import ERA_BITS
 from coatcheck.stores.valkey import ValkeyStore
 from coatcheck.testing.store_contract import make_digest, make_family, make_key
@@ -21,7 +22,7 @@ from coatcheck.testing.store_contract import make_digest, make_family, make_key
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Calls that wait for a second at most."""
-    monkeypatch.setattr(_valkey_wire, "WAIT_S", 1.0)
+    monkeypatch.setattr(_valkey_calls, "WAIT_S", 1.0)
 
 
 class Deposed:
@@ -256,7 +257,7 @@ def apart(cluster, store):
 
     def fits(name):
         pointer = store._n.pointer(make_digest(name))
-        slot = _valkey_wire.key_slot(pointer)
+        slot = key_slot(pointer)
         return cluster.primary_of(store._rows.key(name).decode()) is there and cluster.primary_of(slot) is not there
 
     return there, third, next(filter(fits, names)), on(cluster, home, store, "sub")

@@ -161,6 +161,25 @@ async def test_data_and_claims_do_not_undo_each_other(two, where):
     assert decode(found.data) == {"x": 1} and found.session.claims == {"roles": []}
 
 
+@pytest.mark.parametrize("what", [end, end_subject])
+async def test_claims_that_meet_an_end_wait_for_it(two, what):
+    """Who finds a session ended, and not yet said so, says it: elsewhere it is in memory with the claims of before."""
+    first, gates, second = two
+    await sign_in(second)
+    gate = gates.before("append")
+    ending = asyncio.create_task(what(first))
+    await gate.reached()
+    position = await claim(second, roles=[])
+    assert [(change.sid, change.position <= position) for change in (await second.tail(0)).changes] == [("a", True)]
+    gate.open()
+    await ending
+    # Whom it does not concern stays, and what has been said is not said again.
+    await sign_in(second, "b")
+    said = await named(second)
+    await claim(second, roles=["x"])
+    assert await named(second) == [*said, "b"] and await is_live(second, "b")
+
+
 @pytest.mark.parametrize("where", around("read", "swap"))
 async def test_activity_does_not_bring_back_what_a_renewal_replaced(two, where):
     """Activity that was written meanwhile leaves the new version where it is."""

@@ -91,7 +91,7 @@ class Families:
 
         changes = await each(lambda sid: self._rows.change(sid, raised, kind=Kind.CLAIMS, stamp=stamp), others)
         position = await self._rows.announce([one for one in changes if one is not None], purpose=Purpose.ENDING)
-        ended = await self._rows.end(owned, kind=Kind.REVOKED, stamp=stamp, listed=True) if owned else None
+        ended = await self._rows.end(owned, kind=Kind.REVOKED, stamp=stamp, only="listed") if owned else None
         await self._drop_all(client_id, idents)
         return position if ended is None else ended
 

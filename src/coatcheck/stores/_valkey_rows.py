@@ -16,7 +16,7 @@ import asyncio
 import random
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from coatcheck.errors import StoreUnavailable
 from coatcheck.records import ENDED, Digest, Ended, Kind, Reason, Record
@@ -238,13 +238,20 @@ class Rows:
     # --- some end ---
 
     async def end(
-        self, sids: Sequence[str], *, kind: Kind, stamp: Stamp, of: str | None = None, listed: bool = False
+        self,
+        sids: Sequence[str],
+        *,
+        kind: Kind,
+        stamp: Stamp,
+        of: str | None = None,
+        only: Literal["", "listed", "ended"] = "",
     ) -> int | None:
         """
         End sessions: tombstones, then the log, then the note.
 
         Args:
-            of: Only this subject's. listed: what is in the log already is left alone.
+            of: Only this subject's. only: *listed*: what is in the log already is left alone. *ended*: what lives, too;
+                what somebody else is ending is said again.
 
         Returns:
             None where there was nothing to end, because of these two.
@@ -253,7 +260,7 @@ class Rows:
 
         async def end(sid: str) -> Voucher | None:
             keys = self.beside(sid)
-            args = ["" if of is None else "1", of or "", "1" if listed else ""]
+            args = ["" if of is None else "1", of or "", only]
             args += [entries[sid], str(stamp.now), str(stamp.forget_token), sid]
             name, said = (await self.run(scripts.END, keys, args, purpose=Purpose.ENDING)).value
             return Voucher(name, keys[0]) if said == b"ok" else None

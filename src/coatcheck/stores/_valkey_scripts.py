@@ -426,6 +426,7 @@ if ARGV[1] ~= '' and (struct.unpack('>I2', lies, 33) == 65535 or string.sub(lies
   return {name, 'not_hers'}
 end
 if ARGV[3] ~= '' and not row and (not tomb or string.byte(tomb) == 1) then return {name, 'noted'} end
+if ARGV[3] == 'ended' and row then return {name, 'lives'} end
 redis.call('SET', KEYS[2], '\\0' .. lies)
 redis.call('DEL', KEYS[1])
 redis.call('ZADD', KEYS[3], ARGV[5], ARGV[4])
@@ -435,8 +436,8 @@ return {name, 'ok'}
 """,
 )
 """
-KEYS row, tombstone, open, ends; ARGV whether only somebody's, whose, whether what is noted is left alone, an entry in
-open, since when, until when it is remembered, sid. Repeatable.
+KEYS row, tombstone, open, ends; ARGV whether only somebody's, whose, '' or 'listed' (what is noted is left alone) or
+'ended' (what lives, too), an entry in open, since when, until when it is remembered, sid. Repeatable.
 """
 
 CLOSE = _script(

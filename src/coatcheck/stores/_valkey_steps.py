@@ -204,7 +204,7 @@ class Steps:
     async def end_subject(self, sub: str, keep: str | None, stamp: Stamp) -> int:
         _, listed = await self._raise(sub, Purpose.ENDING)
         sids = [sid for sid in listed if sid != keep]
-        position = await self._rows.end(sids, kind=Kind.REVOKED, stamp=stamp, listed=True) if sids else None
+        position = await self._rows.end(sids, kind=Kind.REVOKED, stamp=stamp, only="listed") if sids else None
         await self._unlist(sub, sids)
         # What was found ended and noted is in the log before this head.
         return await self._home.append([], purpose=Purpose.ENDING) if position is None else position
@@ -230,6 +230,10 @@ class Steps:
             if row is not None:
                 fresh(row)  # too large: said before any session is changed
         changes = await each(lambda sid: self._rows.change(sid, fresh, kind=Kind.CLAIMS, stamp=stamp), listed)
+        # What somebody else has ended, and has not said yet, is accepted elsewhere with the claims of before
+        # (*found-ended-is-said*).
+        if ended := [sid for sid, change in zip(listed, changes, strict=True) if change is None]:
+            await self._rows.end(ended, kind=Kind.REVOKED, stamp=stamp, only="ended")
         return await self._rows.announce([one for one in changes if one is not None])
 
     async def change_data(
