@@ -8,8 +8,10 @@ from tests.valkey.calls import STAMP, claim, end, end_everyone, end_subject, is_
 from tests.valkey.gates import opened
 
 from coatcheck.errors import StoreUnavailable
-from coatcheck.stores import _valkey_wire
+from coatcheck.stores import _valkey_calls
 from coatcheck.testing.store_contract import make_digest, make_family, make_key
+
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture
@@ -41,7 +43,7 @@ REFUSES_WITHOUT_A_WRITE = {"key"}
 
 async def test_nothing_is_done_while_a_replica_is_away(pair, monkeypatch):
     """Each write says so in bounded time, a heartbeat too; all can be done again when the replica is back."""
-    monkeypatch.setattr(_valkey_wire, "WAIT_S", 1.0)
+    monkeypatch.setattr(_valkey_calls, "WAIT_S", 1.0)
     async with opened(pair.url()) as (store, _):
         for name in ("r", "d"):
             await sign_in(store, name)
@@ -54,7 +56,7 @@ async def test_nothing_is_done_while_a_replica_is_away(pair, monkeypatch):
             if name not in REFUSES_WITHOUT_A_WRITE:
                 with pytest.raises(StoreUnavailable):
                     await call(store)
-        assert asyncio.get_running_loop().time() - began < 2 * len(CALLS) * _valkey_wire.WAIT_S
+        assert asyncio.get_running_loop().time() - began < 2 * len(CALLS) * _valkey_calls.WAIT_S
         pair.replicas[0].go_on()
         assert await store.beat("n1", beat=3, applied=0, epoch=1) is not None
         assert await end_subject(store, "eve") and "e" in await named(store)
@@ -71,19 +73,3 @@ async def test_a_lease_is_not_prolonged_by_what_only_the_primary_heard(pair, mon
             await store.beat("n1", beat=1, applied=0, epoch=1)
         pair.replicas[0].go_on()
         assert await store.beat("n1", beat=2, applied=0, epoch=1) is not None
-
-
-async def test_with_durability_0_a_revocation_that_was_acknowledged_is_lost_with_its_primary(pair):
-    """That is what it costs: the store takes writes while a replica is away, and they are on one disk only."""
-    async with opened(pair.url(prefix="p", durability="0")) as (store, _):
-        await sign_in(store)
-        async with opened(pair.url(prefix="p")) as (careful, _):
-            await sign_in(careful, "b")  # both are on the replica, too
-        pair.replicas[0].pause()
-        await end(store)
-        assert not await is_live(store)
-    pair.primary.kill()
-    pair.replicas[0].go_on()
-    pair.promote(pair.replicas[0])
-    async with opened(pair.url(prefix="p", durability="0")) as (store, _):
-        assert await is_live(store)

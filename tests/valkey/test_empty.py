@@ -3,13 +3,15 @@
 import pytest
 from tests.fleet.fleet import ISSUER, SECRET
 from tests.servers import valkey
-from tests.valkey.calls import STAMP, claim, end, end_everyone, is_live, renew, sign_in, sweep_all
+from tests.valkey.calls import STAMP, end, end_everyone, is_live, sign_in, sweep_all
 from tests.valkey.gates import opened
 from tests.valkey.test_failover import persist
 
 from coatcheck import Coatcheck
 from coatcheck.stores.base import ERA_BITS
 from coatcheck.testing.store_contract import make_key
+
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture
@@ -127,19 +129,3 @@ async def test_who_was_ended_with_everyone_stays_so_when_home_is_lost(cluster):
             await end_everyone(store)
             assert not await is_live(store, sid)
             await sweep_all(store, 5000)
-
-
-async def test_claims_that_change_after_a_subjects_numbers_were_lost_are_changed(cluster):
-    """Rows elsewhere remember later numbers than were given out since: those given out now are higher still."""
-    async with opened(cluster.url()) as (store, _):
-        home = cluster.primary_of(store._n.meta.decode())
-        other = next(server for server in cluster.primaries() if server is not home)
-        of = next(key for n in range(999) if cluster.primary_of((key := store._n.at(n)).decode()) is other)
-        lost, sid, sub = apart(cluster, store, of=of)
-        await sign_in(store, sid, sub=sub, claims={"roles": ["admin"]})
-        for n in range(8):
-            await claim(store, sub, roles=["admin", n])
-        lost.call("FLUSHALL")
-        await renew(store, sid, sub=sub, version=10, claims={"roles": ["admin"]})
-        await claim(store, sub, roles=[])
-        assert (await store.load_sid(sid)).session.claims == {"roles": []}

@@ -1,6 +1,7 @@
 """Another server takes the place of a primary: what was acknowledged is there, and access tokens of before are not."""
 
 import asyncio
+import functools
 
 import pytest
 from tests.fleet.fleet import ISSUER, SECRET
@@ -10,10 +11,13 @@ from tests.valkey.calls import STAMP, claim, end, is_live, named, put, renew, si
 from tests.valkey.gates import opened
 
 from coatcheck import Coatcheck
+from coatcheck.errors import StoreUnavailable
 from coatcheck.records import Ended, Reason
 from coatcheck.stores.base import ERA_BITS
 from coatcheck.testing.store_contract import make_digest, make_family, make_key
 from coatcheck.values import decode
+
+pytestmark = pytest.mark.long
 
 
 async def acknowledge(store):
@@ -114,13 +118,16 @@ async def test_all_that_was_acknowledged_is_there_after_a_shard_was_lost(at_home
             before = (await one.tail(0)).epoch
             lost(cluster, one, at_home=at_home)
             await persist(lambda: end(two, "none of these"))
-            await asyncio.gather(*(persist(lambda: is_live(store, "kept")) for store in (one, two) for _ in "xyz"))
+            await asyncio.gather(
+                *(persist(functools.partial(is_live, store, "kept")) for store in (one, two) for _ in "xyz")
+            )
             await check(one)
             await check(two)
             tails = await asyncio.gather(one.tail(0), two.tail(0))
             assert tails[0].epoch == tails[1].epoch
             eras = tails[0].epoch >> ERA_BITS, before >> ERA_BITS
-            assert eras[0] > eras[1] if at_home else tails[0].epoch == before + 1
+            # Both may have been on the server that was lost.
+            assert eras[0] > eras[1] if at_home else tails[0].epoch > before
             # And there is peace: nobody takes anything from anybody by reading.
             assert (await two.tail(0)).epoch == tails[0].epoch
     finally:
@@ -139,7 +146,7 @@ async def test_access_tokens_of_before_a_failover_are_refused_once_it_was_notice
         ):
             kept, revoked = await auth.sign_in("maria"), await auth.sign_in("maria")
             jwts = [auth.access_token(one.session, audience="orders") for one in (kept, revoked)]
-            assert all([auth.verify(jwt, audience="orders") for jwt in jwts])
+            assert all(auth.verify(jwt, audience="orders") for jwt in jwts)
             await other.revoke(revoked.session.sid)
             key = auth._store._n.meta if at_home else auth._store._rows.key(kept.session.sid)
             killed = cluster.primary_of(key.decode())
@@ -152,10 +159,11 @@ async def test_access_tokens_of_before_a_failover_are_refused_once_it_was_notice
                 assert await persist(lambda engine=engine: engine.check(kept.token))
                 for jwt in jwts:
                     assert not engine.verify(jwt, audience="orders")
-            session = await auth.check(kept.token)
 
             async def mint():
-                return auth.access_token(session, audience="orders")
+                if not isinstance(jwt := auth.access_token(await auth.check(kept.token), audience="orders"), str):
+                    raise StoreUnavailable("not now")
+                return jwt
 
             assert auth.verify(await persist(mint), audience="orders")
     finally:

@@ -23,8 +23,10 @@ from tests.valkey.calls import (
 from tests.valkey.gates import opened
 
 from coatcheck.errors import StoreUnavailable
-from coatcheck.stores import _valkey_wire
+from coatcheck.stores import _valkey_calls
 from coatcheck.testing.store_contract import make_digest, make_family
+
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture
@@ -35,8 +37,8 @@ def server():
 
 
 CALLS = [
-    lambda store: is_live(store),
-    lambda store: sids_of(store),
+    is_live,
+    sids_of,
     lambda store: store.tail(0),
     lambda store: store.nodes(),
     lambda store: store.beat("n1", beat=1, applied=0, epoch=1),
@@ -93,7 +95,7 @@ async def test_who_writes_while_connections_are_ended_hears_what_is_so(server):
 
 async def test_a_server_without_memory_is_said_to_be_so_and_nothing_is_half_done(server, monkeypatch):
     """Each write says so; what is believed is what was; and when there is memory again, all can be done."""
-    monkeypatch.setattr(_valkey_wire, "WAIT_S", 1.0)
+    monkeypatch.setattr(_valkey_calls, "WAIT_S", 1.0)
     async with opened(server.url()) as (store, _):
         await sign_in(store)
         await store.add_family(make_family("f", "a"))
@@ -171,7 +173,7 @@ class Ledger:
 
 async def test_writes_to_a_bucket_that_moves_key_by_key(cluster, monkeypatch):
     """What is acknowledged meanwhile is so afterwards, and what is not, in bounded time."""
-    monkeypatch.setattr(_valkey_wire, "WAIT_S", 0.5)
+    monkeypatch.setattr(_valkey_calls, "WAIT_S", 0.5)
     async with opened(cluster.url()) as (store, _):
         ledger = Ledger(store, in_one_bucket(store, "s"))
         for _ in range(5):
@@ -184,7 +186,7 @@ async def test_writes_to_a_bucket_that_moves_key_by_key(cluster, monkeypatch):
             for name in ledger.ended:
                 with contextlib.suppress(StoreUnavailable):
                     assert not await is_live(store, name)
-        monkeypatch.setattr(_valkey_wire, "WAIT_S", 5.0)
+        monkeypatch.setattr(_valkey_calls, "WAIT_S", 5.0)
         await ledger.add()
         assert len(ledger.ended) >= 2
         await ledger.check()
