@@ -43,12 +43,14 @@ COMMANDS = [
     ("fleet",),
     ("migrate",),
     ("audit",),
+    ("compare",),
+    ("doctor",),
     ("sweep",),
     ("backup",),
     ("restore",),
     ("panic",),
 ]
-WITHOUT_DATABASE = (("fleet",), ("keys", "list"), ("token", "decode"), ("token", "verify"), ("tools",))
+WITHOUT_DATABASE = (("compare",), ("fleet",), ("keys", "list"), ("token", "decode"), ("token", "verify"), ("tools",))
 WITHOUT_STORE = (("token", "decode"), ("tools",))
 ON_A_STORE = {
     "users list": (),
@@ -67,6 +69,7 @@ ON_A_STORE = {
     "token verify": ("--issuer", "https://auth.example.com", "--audience", "x"),
     "fleet": (),
     "audit": (),
+    "doctor": (),
     "sweep": (),
     "backup": ("file",),
     "panic": ("--yes",),
