@@ -14,8 +14,9 @@ from pathlib import Path
 import msgspec
 
 from soak import faults, report
-from soak.driver import Options, Run, make_folder
+from soak.driver import STORES, Options, Run, make_folder
 from soak.history import load
+from soak.places import Place
 from soak.report import Report
 
 _GOOD, _FOUND, _FAILED, _INTERRUPTED = 0, 1, 3, 130
@@ -35,7 +36,7 @@ def _arguments() -> argparse.Namespace:
         epilog=f"kinds of fault:\n{kinds}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--store", choices=("sqlite", "postgres"), default="sqlite")
+    parser.add_argument("--store", choices=STORES, default="sqlite")
     parser.add_argument("--duration", type=float, default=20.0, metavar="S", help="seconds under load (default: 20)")
     parser.add_argument("--seed", default="", help="any text (default: a new one, which is shown)")
     parser.add_argument("--workers", type=int, default=4, help="processes with an engine; one more only verifies")
@@ -57,8 +58,8 @@ def _show(text: str) -> None:
         print(f"\r{text}\x1b[K", end="", file=sys.stderr, flush=True)
 
 
-async def _run(options: Options, folder: Path) -> tuple[dict[str, str], float]:
-    """Do it all; return what could not be done here, and how old memory may be there."""
+async def _run(options: Options, folder: Path) -> tuple[dict[str, str], Place]:
+    """Do it all; return what could not be done here, and where it was done."""
     task = asyncio.current_task()
     assert task is not None
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -69,7 +70,7 @@ async def _run(options: Options, folder: Path) -> tuple[dict[str, str], float]:
         await run.go(_show)
         _show("looking once more")
         await run.look()
-    return run.skipped, run.place.lease_s
+    return run.skipped, run.place
 
 
 def main() -> int:
@@ -106,7 +107,7 @@ def main() -> int:
 
 def _judged(options: Options, folder: Path) -> tuple[Report, list[str]]:
     """Run it; return the outcome, and as text."""
-    skipped, lease_s = asyncio.run(_run(options, folder))
+    skipped, place = asyncio.run(_run(options, folder))
     _show("judging")
     ops = load(folder / "history")
     judged = report.judge(
@@ -114,7 +115,9 @@ def _judged(options: Options, folder: Path) -> tuple[Report, list[str]]:
         seed=options.seed,
         store=options.store,
         duration_s=options.duration_s,
-        lease_s=lease_s,
+        lease_s=place.lease_s,
+        new_keys=place.new_keys,
+        in_steps=place.in_steps,
         skipped=skipped,
         folder=str(folder),
     )

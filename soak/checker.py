@@ -11,9 +11,10 @@ Rules of this module:
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from soak import values
+from soak.faults import ANEW
 from soak.history import FOREVER, Op
 from soak.ledger import SECOND, Finding, Ledger
 
@@ -33,11 +34,27 @@ _FINAL = frozenset({"revoked", "renewed", "unknown"})
 _BY_CALENDAR = frozenset({"expired", "not_yet_valid", "unknown_key"})
 
 
-def check(ops: Iterable[Op], *, lease_s: float = 0.1, late_s: float = 15.0) -> list[Finding]:
-    """Return everything in *ops* that must never be. The arguments are those of :class:`Ledger`."""
+def check(
+    ops: Iterable[Op],
+    *,
+    lease_s: float = 0.1,
+    late_s: float = 15.0,
+    new_keys: Collection[str] = (),
+    in_steps: bool = False,
+) -> list[Finding]:
+    """
+    Return everything in *ops* that must never be. The arguments are those of :class:`Ledger`, and two more.
+
+    Args:
+        new_keys: Kinds of faults after which the keys may be others, and access tokens of before be refused.
+
+        in_steps: An ending is written before it is said, and may be read, and be lost with a server, before it is
+            acknowledged: so a check that was refused proves no ending.
+    """
     ledger = Ledger(ops, lease_s=lease_s, late_s=late_s)
-    rules = (_crashed, _stale, _begun_before_an_end, _back, _lost, _successors, values.claims, values.data)
+    rules = (_crashed, _stale, _begun_before_an_end, _anew, _successors, values.claims, values.data)
     found = [finding for rule in rules for finding in rule(ledger)]
+    found += [*_lost(ledger, new_keys), *_back(ledger, ["verify"] if in_steps else ["check", "verify"])]
     return sorted(found, key=lambda finding: finding.ops[-1].begin)
 
 
@@ -69,28 +86,42 @@ def _begun_before_an_end(ledger: Ledger) -> Iterator[Finding]:
     for op in ledger.of("sign_in"):
         if op.until and op.outcome == "ok":
             for end in ledger.moves(op.sub):
-                if op.until < end.begin and ledger.in_force(end) < op.begin:
+                if op.until < end.begin and ledger.in_force(end) < op.begin and not ledger.undone(end, op):
                     text = f"sign_in accepted a generation from before {end.kind}"
                     yield Finding(rule="stale", text=text, ops=(end, op))
                     break
 
 
-def _back(ledger: Ledger) -> Iterator[Finding]:
+def _back(ledger: Ledger, kinds: Iterable[str]) -> Iterator[Finding]:
     """Refused for good, and accepted when everybody must have known it."""
     gone: dict[tuple[str, str], Op] = {}
-    looks = list(ledger.of("check", "verify"))
+    looks = list(ledger.of(*kinds))
     for op in sorted(looks, key=lambda op: op.end):
         if op.outcome == "refused" and op.reason in _FINAL:
             gone.setdefault((op.kind, op.token), op)
     for op in looks:
         refused = gone.get((op.kind, op.token))
-        if op.outcome == "ok" and refused is not None and refused.end + ledger.lease < op.begin:
+        if op.outcome != "ok" or refused is None or ledger.undone(refused, op):
+            continue
+        if refused.end + ledger.lease < op.begin:
             text = f"{op.kind} accepted what had been refused ({refused.reason}) longer than a lease before"
             yield Finding(rule="back", text=text, ops=(refused, op))
 
 
-def _lost(ledger: Ledger) -> Iterator[Finding]:
+def _anew(ledger: Ledger) -> Iterator[Finding]:
+    """Accepted, though the store whose key it is signed with has been put back since."""
+    for back in ledger.backs:
+        if back.reason in ANEW:
+            for op in ledger.of("verify"):
+                if op.outcome == "ok" and op.token in ledger.jwts and ledger.jwts[op.token].end < back.since:
+                    if back.end + ledger.lease < op.begin:
+                        text = "verify accepted an access token from before the store was put back"
+                        yield Finding(rule="stale", text=text, ops=(ledger.jwts[op.token], back, op))
+
+
+def _lost(ledger: Ledger, new_keys: Collection[str]) -> Iterator[Finding]:
     """Refused, and nobody can have ended it."""
+    rekeyed = [op for op in ledger.of("fault") if op.reason in new_keys]
     clocks = [op.begin for op in ledger.of("fault") if op.reason in ("clock", "store_clock")]
     keys = [*clocks, *(op.begin for op in ledger.everyone())]
     first: dict[tuple[object, ...], int] = {}
@@ -103,6 +134,12 @@ def _lost(ledger: Ledger) -> Iterator[Finding]:
         given = _given(ledger, op)
         if given is None and op.kind != "sign_in":
             continue  # made up
+        if ledger.forgotten(op if given is None else given, op):
+            continue
+        if op.kind == "sign_in" and op.since and ledger.meets(op, rekeyed):
+            continue  # with another epoch, generations of before are over
+        if op.reason == "unknown_key" and given is not None and ledger.near(op, rekeyed, given.begin):
+            continue
         key = (op.kind, op.sid or op.sub, op.token, op.since, op.reason == "reused")
         if key not in first:
             first[key] = min((cause.begin for cause in _causes(ledger, op, given)), default=FOREVER)
@@ -148,7 +185,7 @@ def _successors(ledger: Ledger) -> Iterator[Finding]:
                 text = "one refresh token got two successors"
                 yield Finding(rule="two_successors", text=text, ops=(answers[0], op))
             for later in ledger.presented.get(op.fresh, ()):
-                if later.outcome == "ok" and later.precedes(op):
+                if later.outcome == "ok" and later.precedes(op) and not ledger.undone(later, op):
                     text = "a refresh token was accepted after its successor had been used"
                     yield Finding(rule="spent", text=text, ops=(later, op))
                     break

@@ -30,6 +30,7 @@ from soak.history import Recorder, now
 from soak.injector import Injector, Network
 from soak.members import Member
 from soak.places import Clocks, Place, PostgresPlace, SmallDisk, SQLitePlace
+from soak.valkey import ClusterPlace, ReplicatedPlace
 from soak.worker import Settings
 
 _PATIENCE_S = 60.0
@@ -37,12 +38,15 @@ _MOST = 6.0  # times as long as asked for, where so much is needed to do enough
 _LIVES_AGAIN = 40  # checks from memory after the last fault: then a process goes on
 
 
+STORES = ("sqlite", "postgres", "valkey", "valkey-cluster")
+
+
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """
     What to run.
 
     Attributes:
-        store: ``sqlite`` or ``postgres``.
+        store: One of :data:`STORES`.
 
         workers: Processes with an engine; one more has a verifier only.
 
@@ -78,9 +82,7 @@ class Run:
         self.base.chmod(0o711)
         self.disk = SmallDisk(self.base / "disk", megabytes=int(300 + options.duration_s))
         self.clocks = Clocks(self.base)
-        self.place: Place = SQLitePlace(self.disk)
-        if options.store == "postgres":
-            self.place = PostgresPlace(self.disk, self.clocks)
+        self.place = self._make_place()
         self.secret = secrets.token_urlsafe(32)
         self.members = [Member(number, "engine") for number in range(options.workers)]
         self.members.append(Member(options.workers, "verifier"))
@@ -89,6 +91,17 @@ class Run:
         self._injector: Injector | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self.kinds, self.skipped = self._what_can_be_done()
+
+    def _make_place(self) -> Place:
+        seed, lines = self.options.seed, self.options.workers + 1
+        match self.options.store:
+            case "postgres":
+                return PostgresPlace(self.disk, self.clocks)
+            case "valkey":
+                return ReplicatedPlace(self.disk, self.clocks, seed=seed, lines=lines)
+            case "valkey-cluster":
+                return ClusterPlace(self.disk, self.clocks, seed=seed, lines=lines)
+        return SQLitePlace(self.disk)
 
     def _what_can_be_done(self) -> tuple[list[str], dict[str, str]]:
         skipped = dict(self.place.missing)
@@ -240,6 +253,9 @@ class Run:
         begun = time.monotonic()
         doing = [self._start_task(injector.do(fault, begun)) for fault in plan]
         while (passed := time.monotonic() - begun) < self.options.duration_s or not all(one.done() for one in doing):
+            for one in doing:
+                if one.done():
+                    one.result()
             show(self._progress(passed))
             await asyncio.sleep(0.25)
         for one in doing:

@@ -32,10 +32,24 @@ KINDS: dict[str, tuple[float, float, float, str]] = {
     "flood": (1.0, 2.0, 0.0, "made-up session tokens, as fast as they can be made up"),
     "clock": (1.0, 3.0, 0.0, "the wall clock of a process is set, and set back"),
     "store_clock": (1.0, 3.0, 0.0, "the wall clock of the store is set, and set back"),
-    "restart": (0.0, 0.0, 0.0, "PostgreSQL is stopped as in a crash, and started again"),
+    "restart": (0.0, 0.0, 0.0, "the server of the store is stopped as in a crash, and started again"),
     "disk": (0.7, 1.5, 0.0, "the store's disk is full"),
+    "torn": (0.1, 0.4, 0.0, "a process is killed that has changed a row, and cannot reach the log"),
+    "failover": (0.5, 2.0, 0.0, "the primary is killed, a replica takes its place, and it comes back as a replica"),
+    "deposed": (0.5, 2.5, 0.0, "a replica is promoted, and the old primary goes on answering those not moved yet"),
+    "replicas": (0.5, 1.5, 0.0, "replicas are stopped, then the primary is killed, and one of them takes its place"),
+    "store_pause": (0.5, 3.5, 0.0, "SIGSTOP for the primary, for longer than its peers wait for it, then SIGCONT"),
+    "migrate": (1.0, 3.0, 0.0, "slots of the cluster move from one server to another, that of the log too"),
+    "older": (1.0, 3.0, 0.0, "the store is put back to what it was some seconds ago"),
+    "older_part": (1.0, 3.0, 0.0, "the same with one server of a cluster"),
+    "empty": (0.0, 0.5, 0.0, "the store loses everything"),
 }
-OF_STORE = frozenset({"store_clock", "restart", "disk"})
+OF_STORE = frozenset({"store_clock", "restart", "disk", "failover", "deposed", "replicas", "store_pause", "migrate"})
+#: What was acknowledged may be lost by these, by those of ANEW the keys for certain.
+BACK = frozenset({"older", "older_part", "empty"})
+ANEW = frozenset({"older", "empty"})
+OF_STORE |= BACK
+OF_ENGINES = frozenset({"flood", "torn"})
 _LATE_S = {"slow": (0.02, 0.15), "late": (0.8, 1.4)}
 _STEPS_S = (5, 90, 3600, 86_400, 3 * 86_400)
 
@@ -77,7 +91,7 @@ def plan(
     for kind in _endless(kinds, chance):
         shortest, longest, leases, _ = KINDS[kind]
         for_s = round(chance.uniform(shortest, longest) + leases * lease_s, 2)
-        most = engines if kind == "flood" else engines + verifiers
+        most = engines if kind in OF_ENGINES else engines + verifiers
         targets = [STORE] if kind in OF_STORE else sorted(range(most), key=lambda _: chance.random())
         target = min(targets, key=lambda one: max(free[one], at_s))  # the first that is free, else the one soonest free
         begin_s = max(at_s, free[target])

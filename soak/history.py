@@ -56,7 +56,7 @@ class Op(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         data: Data keys written, or found, and their values. gone: keys removed.
 
         since, until: When what this was done with was asked for, and given: the session of a ``mint``, the generation
-            of a ``sign_in``.
+            of a ``sign_in``. Of a fault that puts a store back: when that was stopped.
 
         warm: Answered from memory. times: how many equal ones this stands for; 0: it was counted elsewhere.
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
 import signal
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import msgspec
 
@@ -21,7 +22,7 @@ from soak.faults import Fault
 from soak.history import Recorder, now
 from soak.members import Member
 from soak.places import Clocks, Place, SmallDisk
-from soak.proxy import State
+from soak.proxy import Move, State
 
 
 class Network:
@@ -42,8 +43,8 @@ class Network:
         assert self.process.stdout is not None
         self.ports = msgspec.json.decode(await self.process.stdout.readline())
 
-    async def become(self, state: State) -> None:
-        """Have a line behave so from now on."""
+    async def become(self, state: State | Move) -> None:
+        """Have a line behave so from now on, or lead there."""
         assert self.process.stdin is not None and self.process.stdout is not None
         async with self._turn:
             self.process.stdin.write(msgspec.json.encode(state) + b"\n")
@@ -81,20 +82,25 @@ class Injector:
         self._clocks = clocks
         self._network = network
         self._begin_life = begin_life
+        # Of the store's faults. Not a lock of threads: those who wait would take all threads from who has it.
+        self._turn = asyncio.Lock()
 
     async def do(self, fault: Fault, begun: float) -> None:
         """Do *fault* when it is due, counted from *begun*."""
         await asyncio.sleep(max(0.0, begun + fault.at_s - time.monotonic()))
         begin = now()
+        since = None
         if fault.target >= 0:
             member = self._members[fault.target]
             who = member.name
             await getattr(self, f"_{fault.kind}")(fault, member)
         else:
             who = "store"
-            await getattr(self, f"_{fault.kind}")(fault)
-        by = f", by {fault.by:g} s" if fault.by else ""
-        self._recorder.note("fault", begin, process=who, reason=fault.kind, note=f"for {fault.for_s:g} s{by}")
+            async with self._turn:
+                begin = now()
+                since = await getattr(self, f"_{fault.kind}", self._by_place)(fault)
+        note = f"for {fault.for_s:g} s" + (f", by {fault.by:g} s" if fault.by else "")
+        self._recorder.note("fault", begin, process=who, reason=fault.kind, since=since or 0, note=note)
         self.done[fault.kind] += 1
 
     # --- a process ---
@@ -115,6 +121,30 @@ class Injector:
         await asyncio.sleep(fault.for_s)
         member.signal(signal.SIGCONT)
 
+    async def _torn(self, fault: Fault, member: Member) -> None:
+        await member.begins()
+        async with self._without_log(member):
+            await asyncio.sleep(fault.for_s)  # those who write come as far as they can
+            member.is_to_end = True
+            member.signal(signal.SIGKILL)
+            await member.gone.wait()
+        await self._begin_life(member)
+
+    @contextlib.asynccontextmanager
+    async def _without_log(self, member: Member) -> AsyncIterator[None]:
+        """Let what it sends arrive, and what comes next not be sent; or else hold up the log alone."""
+        if self._network is None:
+            async with self._turn:
+                await asyncio.to_thread(self._place.hold_log)
+                try:
+                    yield
+                finally:
+                    await asyncio.to_thread(self._place.let_log_go)
+        else:
+            await self._network.become(State(line=member.number, answers="swallow"))
+            yield
+            await self._network.become(State(line=member.number))
+
     async def _flood(self, fault: Fault, member: Member) -> None:
         await member.tell(do="flood", for_s=fault.for_s)
         await asyncio.sleep(fault.for_s)
@@ -127,11 +157,23 @@ class Injector:
 
     async def _store_clock(self, fault: Fault) -> None:
         await self._set("store", fault)
+        await asyncio.to_thread(self._place.after_clock)
 
     async def _set(self, who: str, fault: Fault) -> None:
         self._clocks.set(who, fault.by)
         await asyncio.sleep(fault.for_s)
         self._clocks.set(who, 0)
+
+    async def _by_place(self, fault: Fault) -> int | None:
+        """Do what only this kind of store knows; return since when it had lost what it lost."""
+        loop = asyncio.get_running_loop()
+
+        def move(line: int, port: int, *, breaks: bool) -> None:
+            assert self._network is not None
+            told = self._network.become(Move(line=line, port=port, breaks=breaks))
+            asyncio.run_coroutine_threadsafe(told, loop).result()
+
+        return await asyncio.to_thread(self._place.do, fault, move)
 
     async def _restart(self, fault: Fault) -> None:
         await asyncio.to_thread(self._place.restart)

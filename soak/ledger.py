@@ -9,6 +9,8 @@ Rules of this module:
 1. *Certain* changes make an acceptance a fault; *possible* ones excuse a refusal. What has an unknown outcome is never
    certain, and possible from its beginning until nothing of it can be under way any more.
 2. What is committed, without everybody having said so, is certain a lease later.
+3. A store that was put back knows nothing of what was begun before it was there again. What comes later counts,
+   whatever it is about; and no access token of before is excused by it.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from soak.faults import BACK
 from soak.history import FOREVER, Op
 
 SECOND = 1_000_000_000
@@ -54,6 +57,8 @@ class Ledger:
         born: sid -> its sign-in. issued, jwts, refreshes: token of each kind -> what gave it.
 
         presented: Refresh token -> who came with it.
+
+        backs: When the store was put back to what it had been.
     """
 
     def __init__(self, ops: Iterable[Op], *, lease_s: float = 0.1, late_s: float = 15.0) -> None:
@@ -61,6 +66,8 @@ class Ledger:
         self.lease = int(lease_s * SECOND)
         self._late = int(late_s * SECOND)
         self._deaths = {op.process: op.begin for op in self.of("fault") if op.reason == "kill"}
+        self._deaths |= {op.process: op.end for op in self.of("fault") if op.reason == "torn"}
+        self.backs = [op for op in self.of("fault") if op.reason in BACK]
         self.born = {op.sid: op for op in self.of("sign_in") if op.outcome == "ok"}
         self.issued = {op.token: op for op in self.born.values()}
         self.issued |= {op.fresh: op for op in self.of("renew") if op.fresh}
@@ -87,8 +94,8 @@ class Ledger:
             others = len(self.presented[op.token]) > 1
             if op.reason == "reused" or op.outcome == "committed" or (op.outcome == "unknown" and others):
                 self._ends[op.sid].append(op)
-        if op.outcome == "refused":
-            return
+        if op.outcome == "refused" and not self.forgotten(op, op):
+            return  # where it is forgotten, it may have been done before, and its answer be of what is there now
         if op.kind in ENDINGS:
             self._ends[{"revoke": op.sid, "revoke_user": op.sub}.get(op.kind, "")].append(op)
         elif op.kind == "renew":
@@ -137,6 +144,34 @@ class Ledger:
         """Return the ends of everyone's sessions."""
         return self._ends[""]
 
+    def near(self, op: Op, faults: Iterable[Op], since: int) -> bool:
+        """Say whether *op* may have come of one of *faults*, which was not long over at *since*."""
+        return any(fault.begin < op.end and fault.end + self._late >= since for fault in faults)
+
+    def meets(self, op: Op, faults: Iterable[Op]) -> bool:
+        """Say whether one of *faults* was noticed while *op* went on, what it had read before included."""
+        return any(fault.begin < op.end and fault.end + self.lease >= op.since for fault in faults)
+
+    # --- stores that were put back ---
+
+    def forgotten(self, before: Op, op: Op) -> bool:
+        """Say whether *op* may meet a store that was put back to before *before*."""
+        return any(back.since <= op.end and before.begin <= back.end for back in self.backs)
+
+    def undone(self, change: Op, op: Op) -> bool:
+        """Say the same of what *op* accepts: an access token of before is never excused."""
+        return any(change.begin <= self.backs[number].end for number in self._backs_met(op))
+
+    def torn(self, sid: str) -> bool:
+        """Say whether a session may be there without being in the list of its subject, since the store was put back."""
+        born = self.born[sid]
+        parts = [back for back in self.backs if back.reason == "older_part" or back.begin <= born.end]
+        return any(born.begin <= back.end for back in parts)
+
+    def _backs_met(self, op: Op) -> list[int]:
+        end = self.jwts[op.token].end if op.kind == "verify" and op.token in self.jwts else op.end
+        return [number for number, back in enumerate(self.backs) if back.since <= end]
+
     # --- what is certain ---
 
     def first_in_force(self, what: str, op: Op) -> Op | None:
@@ -146,7 +181,7 @@ class Ledger:
         Args:
             what: What it accepted: a ``token``, a ``version`` of a session, or the ``session`` itself.
         """
-        key = (what, op.sid, {"token": op.token, "version": op.version}.get(what))
+        key = (what, op.sid, {"token": op.token, "version": op.version}.get(what), *self._backs_met(op))
         if key not in self._first:
             self._first[key] = self._find_first(what, op)
         return self._first[key]
@@ -157,15 +192,20 @@ class Ledger:
             changes += self._renewals[op.token]
         elif what == "version":
             changes += [change for change in self.raises(op.sid) if self._raises_certainly(change, op.sid, op.version)]
+        changes = [change for change in changes if not self.undone(change, op)]
         first = min(changes, key=self.in_force, default=None)
         return None if first is None or self.in_force(first) == FOREVER else first
 
     def _ends_certainly(self, end: Op, sid: str) -> bool:
         # Whoever signs in while a subject's sessions end may be in or out.
+        if end.kind == "revoke_user" and self.torn(sid):
+            return False
         return end.kind not in ("revoke_user", "revoke_everyone") or self.born[sid].precedes(end)
 
     def _raises_certainly(self, change: Op, sid: str, version: int) -> bool:
         if change.kind == "renew":
             return change.version > version
+        if self.torn(sid):
+            return False
         seen = self._seen.get((sid, version))
-        return seen is not None and seen.precedes(change)
+        return seen is not None and seen.precedes(change) and not self.undone(seen, change)

@@ -26,9 +26,18 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from soak.faults import OF_STORE, Fault
+
 _CLONE_NEWNS = 0x00020000
 _TRIAL_S = 100_000
 _CHUNK = b"\0" * (1 << 16)
+_ONE_STEP = "a row and its line in the log change in one step"
+
+
+class MoveLine(Protocol):
+    """Has a line of the network lead to another port of this machine; what is open there breaks, or stays."""
+
+    def __call__(self, line: int, port: int, *, breaks: bool) -> None: ...
 
 
 class Place(Protocol):
@@ -39,10 +48,16 @@ class Place(Protocol):
         missing: Kinds of faults that cannot be done here, and why.
 
         lease_s: How old a process may let its memory be.
+
+        new_keys: Kinds of faults after which access tokens of before may be refused.
+
+        in_steps: An ending is written, and said afterwards, in two places.
     """
 
     missing: dict[str, str]
     lease_s: float
+    new_keys: frozenset[str] = frozenset()
+    in_steps: bool = False
 
     def start(self) -> None: ...
     def address(self) -> tuple[str, int] | None: ...
@@ -50,6 +65,22 @@ class Place(Protocol):
     def restart(self) -> None: ...
     def after_full_disk(self) -> None: ...
     def stop(self) -> None: ...
+
+    def after_clock(self) -> None:
+        """Wait until a clock that was set, and is right again, is noticed."""
+        return
+
+    def do(self, fault: Fault, move: MoveLine) -> int | None:
+        """Do a fault that only this kind of store knows; return since when it had lost what it lost."""
+        return None
+
+    def hold_log(self) -> None:
+        """Have nobody reach the log, until :meth:`let_log_go`; where it can be held up alone."""
+        return
+
+    def let_log_go(self) -> None:
+        """Go on."""
+        return
 
 
 # --- a disk that fills up ---
@@ -181,7 +212,7 @@ class Clocks:
 # --- stores ---
 
 
-class SQLitePlace:
+class SQLitePlace(Place):
     """A SQLite file."""
 
     lease_s = 0.1  # the backstop, twice
@@ -189,7 +220,8 @@ class SQLitePlace:
     def __init__(self, disk: SmallDisk) -> None:
         self._file = disk.folder / "coatcheck.db"
         self.missing = dict.fromkeys(("cut", "deaf", "mute", "hold", "slow", "late"), "a file has no network")
-        self.missing |= dict.fromkeys(("restart", "store_clock"), "a file has no server")
+        self.missing |= dict.fromkeys(sorted(OF_STORE - {"disk"}), "a file has no server")
+        self.missing["torn"] = _ONE_STEP
 
     def start(self) -> None:
         """There is nothing to start."""
@@ -210,13 +242,16 @@ class SQLitePlace:
         """There is nothing to stop."""
 
 
-class PostgresPlace:
+class PostgresPlace(Place):
     """A PostgreSQL server of the run's own."""
 
     lease_s = 2.0
 
     def __init__(self, disk: SmallDisk, clocks: Clocks) -> None:
-        self.missing: dict[str, str] = {}
+        several = ("failover", "deposed", "replicas", "migrate", "older_part")
+        self.missing = dict.fromkeys(several, "there is one PostgreSQL, without replicas")
+        self.missing |= dict.fromkeys(("older", "empty"), "what is restored is said to be so: coatcheck restore")
+        self.missing["torn"] = _ONE_STEP
         self._disk = disk
         self._clocks = clocks
         self._server: Any = None
@@ -253,6 +288,13 @@ class PostgresPlace:
         with contextlib.suppress(subprocess.CalledProcessError):
             self._server.stop("immediate")
         self._server.start()
+
+    def do(self, fault: Fault, move: MoveLine) -> None:
+        """Stop it for a while."""
+        with self._turn:
+            self._server.pause()
+            time.sleep(fault.for_s)
+            self._server.resume()
 
     def after_full_disk(self) -> None:
         """Start it again, if it has stopped for want of room to recover in."""

@@ -35,7 +35,7 @@ class Start(msgspec.Struct, frozen=True):
     seed: str = ""
 
 
-class State(msgspec.Struct, frozen=True, kw_only=True):
+class State(msgspec.Struct, frozen=True, kw_only=True, tag="state"):
     """
     How one line behaves from now on.
 
@@ -55,6 +55,19 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     answers: Passing = "pass"
     delay_s: float = 0.0
     late_s: float = 0.0
+
+
+class Move(msgspec.Struct, frozen=True, kw_only=True, tag="move"):
+    """
+    From now on a line leads to another port.
+
+    Attributes:
+        breaks: Whether what is open is broken off; otherwise it stays where it is.
+    """
+
+    line: int
+    port: int
+    breaks: bool
 
 
 class _Connection:
@@ -105,7 +118,8 @@ class Line:
     """One port and the connections through it."""
 
     def __init__(self, number: int, start: Start) -> None:
-        self._start = start
+        self._host = start.host
+        self._port = start.port
         self.state = State(line=number)
         self.chance = random.Random(f"line {number} {start.seed}")
         self._changed = asyncio.Condition()
@@ -127,6 +141,12 @@ class Line:
         async with self._changed:
             self._changed.notify_all()
 
+    def move(self, move: Move) -> None:
+        """Lead there from now on."""
+        self._port = move.port
+        for connection in list(self._connections) if move.breaks else []:
+            connection.abort()
+
     async def may_pass(self, way: str) -> None:
         """Wait while what goes this way is held back."""
         async with self._changed:
@@ -137,7 +157,7 @@ class Line:
             writer.transport.abort()
             return
         try:
-            up_reader, up_writer = await asyncio.open_connection(self._start.host, self._start.port)
+            up_reader, up_writer = await asyncio.open_connection(self._host, self._port)
         except OSError:
             writer.transport.abort()
             return
@@ -169,8 +189,11 @@ async def main() -> None:
     ports = [await line.open() for line in lines]
     print(msgspec.json.encode(ports).decode(), flush=True)
     while told := await commands.readline():
-        state = msgspec.json.decode(told, type=State)
-        await lines[state.line].become(state)
+        command = msgspec.json.decode(told, type=State | Move)
+        if isinstance(command, Move):
+            lines[command.line].move(command)
+        else:
+            await lines[command.line].become(command)
         print("done", flush=True)
 
 

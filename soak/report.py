@@ -11,7 +11,7 @@ Rules of this module:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -74,8 +74,10 @@ def judge(
     lease_s: float,
     skipped: Mapping[str, str],
     folder: str,
+    new_keys: Collection[str] = (),
+    in_steps: bool = False,
 ) -> Report:
-    """Judge a history."""
+    """Judge a history; *new_keys* and *in_steps* are of :func:`soak.checker.check`."""
     looks: dict[str, Counter[str]] = {"check": Counter(), "verify": Counter()}
     operations: Counter[str] = Counter()
     done: Counter[str] = Counter()
@@ -86,7 +88,7 @@ def judge(
             done[op.reason] += 1
         else:
             operations[f"{op.kind} {_outcome(op)}"] += 1
-    findings = check(ops, lease_s=lease_s)
+    findings = check(ops, lease_s=lease_s, new_keys=new_keys, in_steps=in_steps)
     ended = sum(1 for op in ops if op.kind in ENDINGS and op.outcome == "ok")
     checks, verifies = looks["check"], looks["verify"]
     unsure = checks["unknown unavailable"] + sum(count["refused unsure"] for count in looks.values())

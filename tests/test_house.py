@@ -35,6 +35,7 @@ FLOOR = {
 DRIVERS = {
     "apsw": ("stores", "server"),
     "asyncpg": ("stores", "server"),
+    "redis": ("stores",),
     "cryptography": ("secret", "tokens", "server"),
     "joserfc": ("tokens", "fleet"),
 }
@@ -96,6 +97,7 @@ def wrong_imports(room, source):
         ("server", "from coatcheck import Session", []),
         ("server", "from coatcheck.cli.app import app", ["coatcheck.cli.app"]),
         ("cli", "import apsw", ["apsw"]),
+        ("server", "import redis.asyncio", ["redis.asyncio"]),
     ],
 )
 def test_the_rule_can_fail(room, source, expected):

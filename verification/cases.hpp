@@ -12,6 +12,8 @@
 #include "guards.hpp"
 #include "lease.hpp"
 #include "mint.hpp"
+#include "replicas.hpp"
+#include "slots.hpp"
 #include "subject.hpp"
 
 struct Case {
@@ -28,13 +30,23 @@ inline Guards set_of(const std::vector<Guard>& without) {
 }
 
 // "2 nodes, late, sweeps": a scope in words.
+inline std::vector<std::string> split(const std::string& words) {
+  std::vector<std::string> parts;
+  std::istringstream in(words);
+  for (std::string part; std::getline(in, part, ',');) {
+    const std::size_t from = part.find_first_not_of(' ');
+    parts.push_back(from == std::string::npos ? part : part.substr(from));
+  }
+  return parts;
+}
+
+[[noreturn]] inline void unknown(const std::string& word) {
+  throw std::invalid_argument("no scope knows the word \"" + word + "\"");
+}
+
 inline Lease::Scope read_scope(const std::string& words) {
   Lease::Scope scope;
-  std::istringstream in(words);
-  std::string part;
-  while (std::getline(in, part, ',')) {
-    const std::string word =
-        part.substr(part.find_first_not_of(' ') == std::string::npos ? 0 : part.find_first_not_of(' '));
+  for (const std::string& word : split(words)) {
     if (word == "1 node") scope.nodes = 1;
     else if (word == "2 nodes") scope.nodes = 2;
     else if (word == "1 revoker") scope.revokers = 1;
@@ -56,7 +68,32 @@ inline Lease::Scope read_scope(const std::string& words) {
     else if (word == "drift") scope.drift = true;
     else if (word == "new epoch") scope.new_epoch = true;
     else if (word == "two slots") scope.two_slots = true;
-    else throw std::invalid_argument("no scope knows the word \"" + word + "\"");
+    else unknown(word);
+  }
+  return scope;
+}
+
+inline bool is_of_replicas(const std::string& words) { return words.find(" fail") != std::string::npos; }
+
+inline Replicas::Scope read_replicas(const std::string& words) {
+  Replicas::Scope scope;
+  for (const std::string& word : split(words)) {
+    if (word == "home fails") scope.home_fails = true;
+    else if (word == "rows fail") scope.rows_fail = true;
+    else if (word == "one server fails") scope.one_server = scope.home_fails = true;
+    else if (word == "unnoticed") scope.unnoticed = true;
+    else if (word == "joins later") scope.joins_later = true;
+    else if (word == "unnamed") scope.unnamed = true;
+    else if (word == "a bucket moves") scope.moves = true;
+    else if (word == "jwts") scope.jwts = true;
+    else if (word == "versions") scope.versions = true;
+    else if (word == "slow") scope.slow = true;
+    else if (word == "recalls") scope.recalls = true;
+    else if (word == "1 line") scope.lines = 1;
+    else if (word == "2 lines") scope.lines = 2;
+    else if (word == "lease 2") scope.lease = 2;
+    else if (word == "1 other change") scope.other = true;
+    else unknown(word);
   }
   return scope;
 }
@@ -65,6 +102,12 @@ inline Case lease_case(std::string name, std::string scope, std::vector<Guard> w
   const Lease model(read_scope(scope), set_of(without));
   return {std::move(name),    "lease",  std::move(scope),
           std::move(without), expected, [model](const Limits& limits) { return explore(model, limits); }};
+}
+
+inline Case replicas_case(std::string name, std::string scope, std::vector<Guard> without, Outcome::Kind expected) {
+  const Replicas model(read_replicas(scope), set_of(without));
+  return {std::move(name),    "replicas", std::move(scope),
+          std::move(without), expected,   [model](const Limits& limits) { return explore(model, limits); }};
 }
 
 template <class Model>
@@ -82,6 +125,61 @@ inline std::string without_name(const std::vector<Guard>& without) {
   std::string name = "without";
   for (Guard guard : without) name += (name == "without" ? " " : " and ") + text_of(guard).name;
   return name;
+}
+
+// Replicated and split stores. "more:" has what is too large for the quick run.
+inline void add_replicas(std::vector<Case>& cases, bool quick) {
+  const auto holds = [&](const char* name, const char* scope) {
+    cases.push_back(replicas_case(name, scope, {}, Outcome::HOLDS));
+  };
+  const auto breaks = [&](const char* scope, Guard without) {
+    cases.push_back(replicas_case(without_name({without}) + " (replicas)", scope, {without}, Outcome::BREAKS));
+  };
+  holds("home fails over", "home fails, 1 line");
+  holds("home fails over twice", "home fails, unnoticed, 1 line");
+  holds("rows fail over", "rows fail, recalls");
+  holds("rows fail over and move", "rows fail, a bucket moves, recalls, 1 line");
+  holds("rows fail over, versions", "rows fail, versions, jwts, 1 line");
+  holds("first names", "rows fail, unnamed, slow, 1 line");
+  holds("first names, home fails over", "home fails, rows fail, unnamed, slow, joins later, 1 line");
+  if (!quick) {
+    holds("more: home fails over", "home fails");
+    holds("more: home fails over, JWTs", "home fails, jwts");
+    holds("more: home fails over, other changes", "home fails, 1 other change, 2 lines");
+    holds("more: home fails over, longer lease", "home fails, lease 2, 2 lines");
+    holds("more: home fails over twice", "home fails, unnoticed");
+    holds("more: rows fail over twice, named slowly", "rows fail, unnoticed, slow");
+    holds("more: rows fail over twice and move, named slowly",
+          "rows fail, unnoticed, slow, a bucket moves, recalls, 1 line");
+    holds("more: rows fail over and move", "rows fail, a bucket moves, recalls");
+    holds("more: rows fail over twice and move", "rows fail, unnoticed, a bucket moves, recalls, 2 lines");
+    holds("more: rows fail over, versions", "rows fail, versions, jwts");
+    holds("more: home and rows fail over", "home fails, rows fail, 2 lines");
+    holds("more: one server fails over", "one server fails");
+    holds("more: one server fails over twice", "one server fails, unnoticed");
+    holds("more: one server fails over twice, JWTs", "one server fails, unnoticed, jwts, 1 line");
+  }
+  breaks("rows fail, 1 line", DURABLE_BEFORE_RETURN);
+  breaks("rows fail, 1 line", ROW_BEFORE_LOG);
+  breaks("rows fail, 1 line", ROW_ONLY_UNDER_REGISTERED_NAME);
+  breaks("rows fail, 1 line", LOG_ONLY_UNDER_REGISTERED_NAME);
+  breaks("rows fail, a bucket moves, recalls, 1 line", NAMES_BY_BUCKET);
+  breaks("rows fail, a bucket moves, recalls, 1 line", RENAME_WHAT_IS_THERE);
+  breaks("rows fail, unnoticed, slow, 1 line", PROOF_BEFORE_REGISTERING);
+  breaks("rows fail, unnoticed, slow, 1 line", READ_BEFORE_PROOF);
+  breaks("rows fail, unnamed, slow, 1 line", REGISTER_BY_COMPARE);
+  breaks("home fails, rows fail, unnamed, slow, joins later, 1 line", REGISTER_IN_ITS_EPOCH);
+  breaks("rows fail, versions, jwts, 1 line", KEYS_GO_WITH_A_NAME);
+  breaks("rows fail, versions, jwts, 1 line", KEYS_OF_OWN_EPOCH);
+  breaks("home fails, 1 line", NEW_HISTORY_NEW_ERA);
+  breaks("one server fails, unnoticed, 1 line", ERA_COUNTS_WHEN_DURABLE);
+  breaks("home fails, 1 line", DURABLE_JOIN);
+  breaks("home fails, 1 line", DURABLE_HEARTBEAT);
+  breaks("rows fail, 1 line", WRITE_BEFORE_WAITING);
+  breaks("home fails, 1 line", HIGHEST_EPOCH_ONLY);
+  breaks("home fails, 1 line", PROOF_NAMES_ITS_EPOCH);
+  breaks("home fails, 1 line", EVERY_ANSWER_NAMES_ITS_EPOCH);
+  breaks("rows fail, 1 line", RUN_ON_PRIMARY);
 }
 
 inline std::vector<Case> all_cases(bool quick) {
@@ -103,6 +201,11 @@ inline std::vector<Case> all_cases(bool quick) {
   const auto subject = [&](std::vector<Guard> without) {
     cases.push_back(small_case(without.empty() ? "revoke_user and sign-in" : without_name(without), "subject",
                                "1 sign-in, 1 JWT", Subject(set_of(without)), without));
+  };
+  const auto slots = [&](std::vector<Guard> without) {
+    cases.push_back(small_case(
+        without.empty() ? "revoke_user and sign-in, in three slots" : without_name(without) + " (three slots)", "slots",
+        "three slots, failover of the subject's", Slots(set_of(without)), without));
   };
   const auto embedded = [&](bool own, std::vector<Guard> without) {
     const char* scope = own ? "2 threads, own write" : "2 threads, another process writes";
@@ -155,6 +258,16 @@ inline std::vector<Case> all_cases(bool quick) {
   subject({NO_IAT_COMPARISON});
   subject({SIGN_IN_COMPARES_GENERATION});
   subject({GENERATION_BEFORE_PASSWORD});
+  slots({});
+  slots({TOMBSTONE_NOT_A_HOLE});
+  slots({OPEN_UNTIL_LOGGED});
+  slots({LISTED_UNTIL_LOGGED});
+  slots({GENERATION_BEFORE_LIST});
+  slots({GENERATION_NEVER_REPEATS});
+  slots({DURABLE_BEFORE_RETURN});
+  slots({DURABLE_SIGN_IN});
+  slots({SIGN_IN_COMPARES_GENERATION});
+  slots({GENERATION_BEFORE_PASSWORD});
 
   breaks("late, sweeps", {RENEW_BEFORE_READ});
   breaks("late, sweeps", {COUNTER_NEVER_REPEATS});
@@ -218,6 +331,8 @@ inline std::vector<Case> all_cases(bool quick) {
   breaks("sweeps", {RENEW_BEFORE_READ, BEAT_CREATES_NO_ROW});
   still_holds(two_nets, {TOLD_ENDS_LEASE});
   breaks("1 other change, trims", {TOLD_ENDS_LEASE, JOIN_KEEPS_NOTHING});
+
+  add_replicas(cases, quick);
 
   embedded(false, {});
   embedded(true, {});

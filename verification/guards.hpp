@@ -19,6 +19,13 @@
   G(NO_IAT_COMPARISON, "Log", "nothing compares iat with the time of a revocation")                                  \
   G(SIGN_IN_COMPARES_GENERATION, "Log", "a sign-in is refused when the subject's generation has moved")              \
   G(GENERATION_BEFORE_PASSWORD, "Log", "a sign-in reads the generation before it checks the password")               \
+  G(TOMBSTONE_NOT_A_HOLE, "Log", "what is ended leaves a tombstone: no late request makes it anew")                  \
+  G(OPEN_UNTIL_LOGGED, "Log", "what was changed stays open, beside its row, until the log has it")                   \
+  G(LISTED_UNTIL_LOGGED, "Log", "a session stays in its subject's list until the log has its end")                   \
+  G(GENERATION_BEFORE_LIST, "Log", "revoke_user raises the generation, and then reads what is listed")               \
+  G(GENERATION_NEVER_REPEATS, "Log", "no generation is given out twice, also when the first time is lost")           \
+  G(DURABLE_BEFORE_RETURN, "Log", "a revocation returns when it is durable")                                         \
+  G(DURABLE_SIGN_IN, "Log", "a sign-in returns when it is durable")                                                  \
   G(RENEW_BEFORE_READ, "Heartbeat", "the row is written and committed; only then are the changes read")              \
   G(COUNTER_NEVER_REPEATS, "Heartbeat", "a row's counter takes each value once, also when a request comes twice")    \
   G(JOIN_ACKNOWLEDGES_NOTHING, "Heartbeat", "a join writes applied 0")                                               \
@@ -74,6 +81,25 @@
   G(HEARTBEAT_NAMES_ITS_EPOCH, "Epoch", "a heartbeat of another epoch is told so: memory is dropped")                \
   G(NEW_EPOCH_WAITS_OUT_THE_LEASE, "Epoch", "until an epoch is one lease old, a barrier waits a whole lease")        \
   G(KEYS_BELONG_TO_AN_EPOCH, "Epoch", "where the log was lost, no key of before is believed")                        \
+  G(ROW_ONLY_UNDER_REGISTERED_NAME, "Replicas", "a row counts only under the name that home has registered")         \
+  G(LOG_ONLY_UNDER_REGISTERED_NAME, "Replicas", "a line is appended only under the name registered for its row")     \
+  G(NAMES_BY_BUCKET, "Replicas", "a name is registered for a bucket, not for a shard: a bucket may move")            \
+  G(RENAME_WHAT_IS_THERE, "Replicas", "with a bucket are renamed those that lie beside it now, not those that did")  \
+  G(PROOF_BEFORE_REGISTERING, "Replicas", "a name is registered after a write on its server was durable")            \
+  G(READ_BEFORE_PROOF, "Replicas", "who registers a name reads the registered one before the proof")                 \
+  G(REGISTER_BY_COMPARE, "Replicas", "a name is registered in place of the one that was read")                       \
+  G(REGISTER_IN_ITS_EPOCH, "Replicas", "a name is registered in the epoch in which the registered one was read")     \
+  G(KEYS_GO_WITH_A_NAME, "Replicas", "with a name the signing keys go: a lost version is given out again")           \
+  G(KEYS_OF_OWN_EPOCH, "Replicas", "a node takes only keys of the epoch that its memory is of")                      \
+  G(NEW_HISTORY_NEW_ERA, "Replicas", "when home's own history is another, a new era begins")                         \
+  G(ERA_COUNTS_WHEN_DURABLE, "Replicas", "an era counts after a write behind its beginning was durable")             \
+  G(DURABLE_JOIN, "Replicas", "a join counts when it is durable")                                                    \
+  G(DURABLE_HEARTBEAT, "Replicas", "a heartbeat's answer counts when the heartbeat is durable")                      \
+  G(WRITE_BEFORE_WAITING, "Replicas", "who finds all done writes all the same, and then waits for the disks")        \
+  G(HIGHEST_EPOCH_ONLY, "Replicas", "home's answer is not believed under a lower epoch than was seen")               \
+  G(PROOF_NAMES_ITS_EPOCH, "Replicas", "a proof makes believed the epoch of the server that gave it, and no other")  \
+  G(EVERY_ANSWER_NAMES_ITS_EPOCH, "Replicas", "home names its epoch in every answer, also when it has only written") \
+  G(RUN_ON_PRIMARY, "Replicas", "a script does nothing on a replica, whose history has its primary's name")          \
   G(COMMIT_BEFORE_PULSE, "Embedded", "a writer moves the pulse after its commit")                                    \
   G(PULSE_BEFORE_RETURN, "Embedded", "a writer moves the pulse before its call returns")                             \
   G(PULSE_BEFORE_MEMORY, "Embedded", "first the pulse is read, then memory")                                         \

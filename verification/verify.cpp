@@ -165,7 +165,8 @@ int run_own(const Options& options) {
     without.push_back(static_cast<Guard>(guard));
   }
   try {
-    const Case own = lease_case("your own", options.scope, without, Outcome::HOLDS);
+    const auto make = is_of_replicas(options.scope) ? replicas_case : lease_case;
+    const Case own = make("your own", options.scope, without, Outcome::HOLDS);
     return !as_expected(own, run_and_print(own, options));
   } catch (const std::invalid_argument& error) {
     refuse(error.what());

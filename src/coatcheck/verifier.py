@@ -33,7 +33,7 @@ from coatcheck.fleet.unstored import Unstored
 from coatcheck.policy import check_issuer
 from coatcheck.records import Claims, Refused
 from coatcheck.secret import revealed
-from coatcheck.stores import from_url
+from coatcheck.stores import SHARED, from_url
 
 log = logging.getLogger("coatcheck")
 
@@ -43,7 +43,6 @@ _CACHED_TOKENS = 100_000
 _WHERE = f'give the issuer\'s https URL, an engine, a store URL, or "{NONE}"'
 
 Feed = Coatcheck | str
-_SHARED = ("sqlite", "postgresql", "postgres")
 _Check = Any
 
 _open: weakref.WeakSet[Verifier] = weakref.WeakSet()
@@ -174,7 +173,7 @@ def _store_of(feed: str) -> Any:
     scheme = feed.partition("://")[0]
     if scheme in ("http", "https"):
         return IssuerFeed(feed)
-    if scheme not in _SHARED:
+    if scheme not in SHARED:
         raise ConfigError("feed", "is neither a store that others can share nor a known word", _WHERE)
     return from_url(feed)
 

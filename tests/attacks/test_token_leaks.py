@@ -178,7 +178,8 @@ async def test_an_exception_in_the_application_carries_nothing(auth):
     lambda: Coatcheck("memory://", secret=SECRET[:40]),
     lambda: Coatcheck("memory://", secret=[SECRET, SECRET[:40]]),
     lambda: Coatcheck("memory://", secret=SECRET + "!"),
-    lambda: Coatcheck(f"redis://:{SECRET}@host/0"),
+    lambda: Coatcheck(f"redis://:{SECRET}@host/0?{SECRET}=1"),
+    lambda: Coatcheck(f"redis://:{SECRET}@host/{SECRET}"),
 ])  # fmt: skip
 def test_a_wrong_setting_is_not_repeated(build):
     """The message names the setting; what may be a secret is not in it, nor in its causes."""

@@ -44,13 +44,15 @@ COMMANDS = [
     ("fleet",),
     ("migrate",),
     ("audit",),
+    ("compare",),
+    ("doctor",),
     ("sweep",),
     ("backup",),
     ("restore",),
     ("panic",),
 ]
-WITHOUT_DATABASE = (("choose",), ("fleet",), ("keys", "list"), ("token", "decode"), ("token", "verify"), ("tools",))
 WITHOUT_STORE = (("choose",), ("token", "decode"), ("tools",))
+WITHOUT_DATABASE = (*WITHOUT_STORE, ("compare",), ("fleet",), ("keys", "list"), ("token", "verify"))
 ON_A_STORE = {
     "users list": (),
     "users passwd": ("x",),
@@ -68,6 +70,7 @@ ON_A_STORE = {
     "token verify": ("--issuer", "https://auth.example.com", "--audience", "x"),
     "fleet": (),
     "audit": (),
+    "doctor": (),
     "sweep": (),
     "backup": ("file",),
     "panic": ("--yes",),

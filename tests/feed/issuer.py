@@ -14,7 +14,7 @@ from coatcheck.server import database, run
 from coatcheck.server.app import build_app
 from coatcheck.server.passwords import Passwords
 from coatcheck.server.site import Site, policy_for
-from coatcheck.stores.postgres import migrate
+from coatcheck.stores import migrate
 from coatcheck.testing.store_contract import make_stamp
 
 TIMEOUT_S = 12
@@ -41,7 +41,7 @@ async def until(found):
 
 async def set_lease(url, lease_s):
     """Make the store, with this lease."""
-    if url.startswith("postgresql://"):
+    if not url.startswith("sqlite:"):
         return await migrate(url, lease_s=lease_s)
     async with Coatcheck(url):
         pass

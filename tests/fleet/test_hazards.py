@@ -12,6 +12,7 @@ from coatcheck.fleet.lease import Lease
 from coatcheck.records import Kind
 from coatcheck.stores.base import ERA_BITS, next_era
 from coatcheck.testing import ManualClock
+from coatcheck.testing.store_contract import make_stamp
 from coatcheck.tokens import session_token
 
 TIMEOUT_S = 20
@@ -348,6 +349,26 @@ async def test_skipped_position(a, b):
     await soon(asyncio.gather(*(revoke(one, (a, b)[n % 2]) for n, one in enumerate(signed_in))))
     log = await a.wire.tail(0)
     assert [change.position for change in log.changes] == list(range(1, log.head + 1))
+
+
+async def test_keys_of_a_later_epoch_sign_nothing_of_an_earlier_one(a, b):
+    """A node that learned of a key event reads the keys, and gets those of an epoch that it has not heard of."""
+    signed_in = await a.sign_in("maria")
+    await warm(b, signed_in.token)
+    gate = b.wire.hold("keys")
+    await a.wire.inner.drop_key("none", stamp=make_stamp(1))
+    await soon(gate.arrived.wait())
+    everyone = asyncio.ensure_future(a.revoke_everyone())
+    await soon(a.wire.answered("end_everyone", 1))
+    await soon(a.beaten())
+    await a._tokens.upkeep()  # whoever is first in the new epoch makes its key
+    assert not everyone.done()
+    b.wire.release("keys")
+    gate.open()
+    await soon(b.wire.answered("keys", b.wire.answers["keys"] + 1))
+    jwt = b.access_token(signed_in.session, audience="orders")
+    await soon(everyone)
+    assert isinstance(jwt, Refused) or not a.verify(jwt, audience="orders")
 
 
 # --- 7: refresh race ---
@@ -687,6 +708,12 @@ async def test_keys_are_applied_before_they_are_acknowledged(fleet, a):
 # --- 4: failover ---
 
 
+def promote(inner):
+    """Have the store be the one that was promoted: in another era, and without the keys of before."""
+    inner._epoch = next_era(inner._epoch, draw=7)
+    inner._keys = []
+
+
 @pytest.mark.parametrize("fleet", ["memory"], indirect=True)
 async def test_failover(a, b):
     """A store that is in another era after the write may be another one, without it: that is told, never "in force"."""
@@ -694,7 +721,7 @@ async def test_failover(a, b):
     gate = a.wire.hold("nodes")
     task = asyncio.ensure_future(a.revoke(signed_in.session.sid))
     await soon(gate.arrived.wait())
-    a.wire.inner._epoch = next_era(a.wire.inner._epoch, draw=7)
+    promote(a.wire.inner)
     for node in (a, b):
         await soon(node.beaten())  # both live on with the store that came instead, far enough in its log
     a.wire.release("nodes")
@@ -712,7 +739,7 @@ async def test_after_a_failover_rows_may_be_missing(a, b):
     b.lease.wake()
     await soon(frozen.arrived())
     inner = a.wire.inner
-    inner._epoch = next_era(inner._epoch, draw=7)
+    promote(inner)
     del inner._nodes[b.lease.node]  # its join was not on the replica
     await soon(a.beaten())
     assert isinstance(b.check_now(signed_in.token), Session)  # it still holds its lease

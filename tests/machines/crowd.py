@@ -88,6 +88,12 @@ class Crowd:
             while len(self.history.of("end", 204)) < count:
                 await asyncio.sleep(0.05)
 
+    async def some(self, kind: str, status: int) -> None:
+        """Wait until one of a kind was answered so."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not self.history.of(kind, status):
+                await asyncio.sleep(0.05)
+
     # --- one request ---
 
     async def _ask(self, kind: str, method: str, url: str, *, where: str = "nginx", cookie: str = "", **fields):
@@ -129,6 +135,8 @@ class Crowd:
         if kind == "orders":
             jwt = {"authorization": f"Bearer {device.jwt}"}
             op, _ = await self._ask(kind, "GET", self._town.orders, where="service", headers=jwt, **who)
+            if op.note == "unknown_key":
+                device.jwt = ""  # as a program does: it asks for another
             return op
         at = at or self._town.url
         headers = {"host": self._town.url.removeprefix("http://")}

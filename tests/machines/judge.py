@@ -81,12 +81,15 @@ class Finding:
     end: Op | None = None
 
 
-def judge(history: History) -> list[Finding]:
+def judge(history: History, *, new_keys: bool = False) -> list[Finding]:
     """
     Return what must not have been.
 
     *stale*: accepted, though an ending had returned before it was asked. *lost*: refused for good, and nobody had begun
     to end it. *odd*: an answer that this address never gives.
+
+    Args:
+        new_keys: The keys may have become others meanwhile, and access tokens of before be refused for that.
     """
     born = {op.sid: op for op in history.of("sign_in", 200)}
     by_sid: collections.defaultdict[str, list[Op]] = collections.defaultdict(list)
@@ -110,6 +113,8 @@ def judge(history: History) -> list[Finding]:
             known = [e for e in ends if e.status == 204 and e.end < op.begin and (e.sid or began.end < e.begin)]
             if known:
                 found.append(Finding("stale", op, min(known, key=lambda end: end.end)))
+        elif op.status == 401 and new_keys and op.note == "unknown_key":
+            continue
         elif op.status == 401 and not any(
             e.begin < op.end and (e.sid or began.begin < e.end) and e.status not in (401, 404) for e in ends
         ):

@@ -1,7 +1,8 @@
-"""Servers on one PostgreSQL behind nginx, under load, while sessions are ended at random and PostgreSQL is killed."""
+"""Servers on one store behind nginx, under load, while sessions are ended at random and the store is killed."""
 
 import asyncio
 import collections
+import contextlib
 import statistics
 from urllib.parse import parse_qs, urlsplit
 
@@ -9,7 +10,7 @@ import pytest
 from tests.machines.crowd import Crowd
 from tests.machines.judge import judge, now
 from tests.machines.town import PASSWORD, town
-from tests.servers import postgres
+from tests.servers import postgres, valkey
 
 
 @pytest.fixture
@@ -31,25 +32,34 @@ def took(history):
     return {kind: round(statistics.median(op.end - op.begin for op in history.of(kind)), 3) for kind in kinds}
 
 
-def check(history):
+def check(history, **what):
     """Nothing that must not be, in all that happened."""
     print(told(history), took(history))
-    found = judge(history)
+    found = judge(history, **what)
     assert not found, f"{len(found)} findings; the first: {found[:3]}"
 
 
-async def end(place, database):
+def of_url(place, name):
+    """Return what the URL of the store says of *name*."""
+    return parse_qs(urlsplit(place.store).query)[name][0]
+
+
+async def end(place, nodes, password):
     """Stop all as Ctrl-C does; no row of theirs is left, and nothing was said that should not be."""
     await place.service.stop()
-    (schema,) = parse_qs(urlsplit(place.store).query)["schema"]
-    nodes = f"SELECT count(*) FROM {schema}.nodes"
-    assert database.psql(nodes) == str(len(place.servers))
+    assert nodes() == len(place.servers)
     codes = await asyncio.gather(*(server.stop() for server in place.servers))
     assert codes == [0] * len(codes)
-    assert database.psql(nodes) == "0"
+    assert nodes() == 0
     for server in place.servers:
         assert "Traceback" not in server.said, server.said
-        assert postgres.PASSWORD not in server.said and PASSWORD not in server.said
+        assert password not in server.said and PASSWORD not in server.said
+
+
+async def end_on_postgresql(place, server):
+    """See :func:`end`."""
+    schema = of_url(place, "schema")
+    await end(place, lambda: int(server.psql(f"SELECT count(*) FROM {schema}.nodes")), postgres.PASSWORD)
 
 
 async def test_two_servers():
@@ -62,7 +72,7 @@ async def test_two_servers():
             await crowd.more_ends(8)
         check(crowd.history)
         assert crowd.history.of("orders", 200) and crowd.history.of("orders", 401)
-        await end(place, server)
+        await end_on_postgresql(place, server)
 
 
 @pytest.mark.long
@@ -91,4 +101,35 @@ async def test_four_servers_while_postgresql_is_killed(own_server):
         assert history.of("session", 503) and history.of("orders", 503)
         assert await place.figure('coatcheck_check_total{result="memory"}') >= 1_000
         assert {node["state"] for node in (await place.command("fleet"))["nodes"]} == {"alive"}
-        await end(place, own_server)
+        await end_on_postgresql(place, own_server)
+
+
+@pytest.mark.long
+async def test_four_servers_while_primaries_of_a_cluster_are_killed():
+    """The same on a Valkey Cluster: one primary after the other is killed, its replica promoted, and it comes back."""
+    with contextlib.closing(valkey.cluster()) as cluster:
+        async with town(cluster.url(), servers=4, accounts_beside=True) as place:
+            home = f"{{{of_url(place, 'prefix')}}}:nodes"
+            crowd = Crowd(place, people=8, seed=3)
+            await crowd.arrive()
+            async with crowd.at_work(lookers=6, kickers=3):
+                await crowd.more_ends(40)
+                killed = now()
+                first = cluster.primary_of(home)
+                for primary in (first, *(one for one in cluster.primaries() if one is not first)):
+                    await asyncio.to_thread(cluster.lose, primary)
+                    # Until it is back, as a replica, nothing is written there: what is not on all disks does not count.
+                    if primary is first:
+                        await crowd.some("end", 503)
+                    await asyncio.to_thread(primary.start)
+                    await asyncio.to_thread(cluster.settle)
+                    promoted = now()
+                    await crowd.more_ends(30)
+            history = crowd.history
+            check(history, new_keys=True)
+            accepted = history.of("orders", 200)
+            assert any(op.end < killed for op in accepted) and any(op.begin > promoted for op in accepted)
+            assert any(op.note == "unknown_key" for op in history.of("orders", 401))
+            assert await place.figure('coatcheck_check_total{result="memory"}') >= 1_000
+            assert {node["state"] for node in (await place.command("fleet"))["nodes"]} == {"alive"}
+            await end(place, lambda: cluster.primary_of(home).call("HLEN", home), valkey.PASSWORD)

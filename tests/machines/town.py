@@ -1,5 +1,5 @@
 """
-Servers on one PostgreSQL behind nginx, and a service that has only their feed: real processes, on this machine.
+Servers on one store behind nginx, and a service that has only their feed: real processes, on this machine.
 
 nginx is configured by what ``docs/how-to/several-machines.md`` tells people to write.
 """
@@ -95,7 +95,7 @@ class Town:
         orders: The URL of the service.
     """
 
-    def __init__(self, store: str, folder: Path, *, servers: int) -> None:
+    def __init__(self, store: str, folder: Path, *, servers: int, database: str) -> None:
         self.store = store
         self.folder = folder
         self._count = servers
@@ -104,7 +104,7 @@ class Town:
             "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}",
             "PYTHONUNBUFFERED": "1",
             "COATCHECK_STORE": store,
-            "COATCHECK_DATABASE": store,
+            "COATCHECK_DATABASE": database,
             "COATCHECK_SECRET": secrets.token_urlsafe(32),
         }
         self.servers: list[Program] = []
@@ -204,10 +204,11 @@ class Town:
 
 
 @contextlib.asynccontextmanager
-async def town(store: str, *, servers: int):
-    """Start all of it, with its files in a folder of its own."""
+async def town(store: str, *, servers: int, accounts_beside: bool = False):
+    """Start all of it, with its files in a folder of its own; the accounts are where the sessions are, or in a file."""
     with tempfile.TemporaryDirectory(prefix="coatcheck-town-") as folder:
-        async with Town(store, Path(folder), servers=servers) as started:
+        database = f"sqlite:///{folder}/accounts.db" if accounts_beside else store
+        async with Town(store, Path(folder), servers=servers, database=database) as started:
             yield started
 
 

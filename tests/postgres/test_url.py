@@ -103,4 +103,4 @@ except ConfigError as error:
     print(error)
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "pip install coatcheck[postgres]" in ran.stdout
+    assert 'pip install "coatcheck[postgres]"' in ran.stdout

@@ -16,7 +16,7 @@ async def test_a_tool_is_served(browser, tool):
     assert answer.status_code == 200
     assert answer.text == page.text
     assert answer.headers.get_list("content-security-policy") == [policy_of(page)]
-    # With "same-origin" browsers show an error in the place of a page in a sandbox.
+    # With "same-origin" a browser that follows the standard shows an error in the place of a page in a sandbox.
     assert answer.headers.get_list("cross-origin-opener-policy") == ["unsafe-none"]
     assert answer.headers["referrer-policy"] == "no-referrer"
     assert answer.headers["x-content-type-options"] == "nosniff"

@@ -32,7 +32,7 @@ class Front(NamedTuple):
 def front(port: int) -> Iterator[Front]:
     """Listen with TLS for the server that listens on *port* without."""
     with tempfile.TemporaryDirectory(prefix="coatcheck-tls-") as folder:
-        _make_certificates(Path(folder))
+        make_certificates(Path(folder))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(Path(folder) / "cert.pem", Path(folder) / "key.pem")
         loop = asyncio.new_event_loop()
@@ -75,7 +75,7 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             await writer.drain()
 
 
-def _make_certificates(folder: Path) -> None:
+def make_certificates(folder: Path) -> None:
     """Write ``cert.pem`` for 127.0.0.1, signed by itself, and its ``key.pem``."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization

@@ -29,9 +29,20 @@ from typing import Any, TypeVar
 from tests.servers.tls import Front, front
 from tests.servers.valkey_cluster import Cluster, slot_of
 from tests.servers.valkey_groups import Group, Replicated, Sentinel, Single
-from tests.servers.valkey_process import Server, binary, need, use, watch
+from tests.servers.valkey_process import PASSWORD, Server, binary, need, use, watch
 
-__all__ = ["Cluster", "Replicated", "Sentinel", "Server", "binary", "cluster", "need", "replicated", "sentinel"]
+__all__ = [
+    "PASSWORD",
+    "Cluster",
+    "Replicated",
+    "Sentinel",
+    "Server",
+    "binary",
+    "cluster",
+    "need",
+    "replicated",
+    "sentinel",
+]
 __all__ += ["shared", "slot_of", "start", "tls"]
 
 _G = TypeVar("_G", bound="Group")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from tests.servers.valkey_process import Server, follows, until
 
 SLOTS = 16_384
 _NODE_TIMEOUT_MS = 1000
+_AGREED_S = 10
 
 
 class Seen(NamedTuple):
@@ -23,11 +25,15 @@ class Seen(NamedTuple):
     port: int
     flags: frozenset[str]
     follows: str
-    slots: frozenset[int]
+    slots: tuple[range, ...]
+    heard_ms: int
 
     @property
     def primary(self) -> bool:
         return "master" in self.flags and not self.flags & {"fail", "noaddr", "handshake"}
+
+    def has(self, slot: int) -> bool:
+        return any(slot in part for part in self.slots)
 
 
 class Cluster(Group):
@@ -79,9 +85,9 @@ class Cluster(Group):
             return []
         found = []
         for line in text.splitlines():
-            name, address, flags, primary, _, _, _, _, *slots = line.split()
+            name, address, flags, primary, _, heard_ms, _, _, *slots = line.split()
             port = int(address.split("@")[0].rpartition(":")[2])
-            found.append(Seen(name, port, frozenset(flags.split(",")), primary, frozenset(_slots(slots))))
+            found.append(Seen(name, port, frozenset(flags.split(",")), primary, tuple(_slots(slots)), int(heard_ms)))
         return found
 
     def node(self, port: int) -> Server:
@@ -92,25 +98,23 @@ class Cluster(Group):
 
     def primaries(self) -> list[Server]:
         """Return those that have slots, in the eyes of most."""
-        return sorted({self._owner(slot) for slot in self._first_slots()}, key=self.nodes.index)
-
-    def _first_slots(self) -> set[int]:
         views = [self.seen(node) for node in self.nodes]
-        return {min(one.slots) for view in views for one in view if one.slots}
+        first = {one.slots[0].start for view in views for one in view if one.slots}
+        return sorted({self._owner(slot, views) for slot in first}, key=self.nodes.index)
 
     def primary_of(self, key: str | int) -> Server:
         """Return who has a key, or a slot."""
-        return self._owner(key if isinstance(key, int) else slot_of(key))
+        return self._owner(key if isinstance(key, int) else slot_of(key), [self.seen(node) for node in self.nodes])
 
-    def _owner(self, slot: int) -> Server:
-        ports = [one.port for node in self.nodes for one in self.seen(node) if slot in one.slots]
+    def _owner(self, slot: int, views: list[list[Seen]]) -> Server:
+        ports = [one.port for view in views for one in view if one.has(slot)]
         assert ports, "no node answers"
         return self.node(max(ports, key=ports.count))
 
     def replicas_of(self, primary: Server) -> list[Server]:
         """Return who follows it, running or not."""
-        mine = next(one.id for node in self.nodes for one in self.seen(node) if one.port == primary.port)
         answering = next(view for node in self.nodes if (view := self.seen(node)))
+        mine = next(one.id for one in answering if one.port == primary.port)
         return [self.node(one.port) for one in answering if one.follows == mine]
 
     def settle(self) -> None:
@@ -120,6 +124,26 @@ class Cluster(Group):
         for node in running:
             if node.info("replication")["role"] == "slave":
                 follows(node)
+
+    def await_clocks(self) -> None:
+        """
+        Have all running nodes hear of one another by the clock that is right by now.
+
+        A node takes none for lost that it has heard of tomorrow, and does not ask it again before.
+        """
+        running = [node for node in self.nodes if node.running()]
+        names = {node.port: self.id(node) for node in running}
+        for node in running:
+            for port, name in names.items():
+                if port != node.port:
+                    node.call("DEBUG", "CLUSTERLINK", "KILL", "ALL", name)  # who connects anew asks at once
+
+        def right() -> bool:
+            now = time.time()
+            seen = [one for node in running for one in self.seen(node) if "myself" not in one.flags]
+            return all(abs(now - one.heard_ms / 1000) < _AGREED_S for one in seen if one.port in names)
+
+        until(right, "the nodes' clocks do not become right")
 
     def _content(self, node: Server) -> bool:
         with contextlib.suppress(redis.ConnectionError, redis.TimeoutError):
@@ -131,36 +155,57 @@ class Cluster(Group):
     # --- what happens to it ---
 
     def await_other(self, slot: int, old: Server) -> Server:
-        """Wait until another than *old* has a slot, and says so itself; return it."""
+        """Wait until another than *old* has a slot, in its own eyes and in those of most; return it."""
 
-        def others() -> list[Server]:
-            rest = [node for node in self.nodes if node is not old]
-            return [
-                node for node in rest if any("myself" in one.flags and slot in one.slots for one in self.seen(node))
-            ]
+        def other() -> Server | None:
+            there = self.primary_of(slot)
+            return there if there is not old and self._owner_by(there, slot) == self.id(there) else None
 
-        until(others, f"nobody takes the place of {old}")
-        return others()[0]
+        found = until(other, f"nobody takes the place of {old}")
+        assert found is not None
+        return found
 
     def failover(self, primary: Server) -> Server:
         """Have a replica take over in order, nothing lost; return it."""
-        slot, replica = self._slot_at(primary), self.replicas_of(primary)[0]
+        slot, replica = self.a_slot_of(primary), self.replicas_of(primary)[0]
         replica.call("CLUSTER", "FAILOVER")
         self.await_other(slot, primary)
         return replica
 
     def lose(self, primary: Server) -> Server:
         """Kill a primary, and wait until a replica has taken over by itself; return that one."""
-        slot = self._slot_at(primary)
+        slot = self.a_slot_of(primary)
         primary.kill()
         return self.await_other(slot, primary)
 
-    def _slot_at(self, primary: Server) -> int:
-        return min(next(one.slots for one in self.seen(primary) if "myself" in one.flags))
+    def depose(self, primary: Server) -> Server:
+        """
+        Have a replica take over without a word to its primary; return it.
 
-    def moving(self, slot: int, to: Server) -> Iterator[str]:
+        The old one hears nothing of the cluster any more, and goes on answering as if nothing had happened.
+        """
+        slot, replica = self.a_slot_of(primary), self.replicas_of(primary)[0]
+        primary.config(cluster_node_timeout="3600000")
+        primary.call("DEBUG", "DROP-CLUSTER-PACKET-FILTER", -2)
+        replica.call("CLUSTER", "FAILOVER", "TAKEOVER")
+        others = [node for node in self.nodes if node is not primary]
+        name = self.id(replica)
+        until(lambda: all(self._owner_by(node, slot) == name for node in others), f"{replica} does not take over")
+        return replica
+
+    def _owner_by(self, node: Server, slot: int) -> str:
+        return next((one.id for one in self.seen(node) if one.has(slot)), "")
+
+    def a_slot_of(self, primary: Server) -> int:
+        """Return a slot that a running primary has."""
+        return next(one.slots for one in self.seen(primary) if "myself" in one.flags)[0].start
+
+    def moving(self, slot: int, to: Server, *, keys: int = 1) -> Iterator[str]:
         """
         Move a slot step by step; go on with it to the end.
+
+        Args:
+            keys: How many at a time.
 
         Yields:
             What has just been done: ``marked`` (keys that are not there are asked for at *to*), ``key`` after each key
@@ -170,15 +215,23 @@ class Cluster(Group):
         to.call("CLUSTER", "SETSLOT", slot, "IMPORTING", self.id(source))
         source.call("CLUSTER", "SETSLOT", slot, "MIGRATING", self.id(to))
         yield "marked"
-        while keys := source.call("CLUSTER", "GETKEYSINSLOT", slot, 1):
-            (key,) = keys
-            password = ("AUTH", to.password) if to.password else ()
-            source.call("MIGRATE", "127.0.0.1", to.port, key, 0, 5000, *password)
+        while self._move_keys(slot, source, to, keys):
             yield "key" if source.call("CLUSTER", "COUNTKEYSINSLOT", slot) else "emptied"
         # The new owner first: whoever asks the old one meanwhile is sent there.
         for node in (to, source, *self.primaries()):
             node.call("CLUSTER", "SETSLOT", slot, "NODE", self.id(to))
         yield "moved"
+
+    def _move_keys(self, slot: int, source: Server, to: Server, count: int) -> bool:
+        """Move some keys of a slot; False where there is none any more."""
+        password = ("AUTH", to.password) if to.password else ()
+        with source.client(raw=True) as client:
+            # In two words: told "CLUSTER GETKEYSINSLOT", the client makes text of keys that are none.
+            keys = client.execute_command("CLUSTER", "GETKEYSINSLOT", slot, count)
+            if keys:
+                done = client.execute_command("MIGRATE", "127.0.0.1", to.port, "", 0, 5000, *password, "KEYS", *keys)
+                assert done == b"OK" or not client.exists(*keys), done  # they may have ended meanwhile
+        return bool(keys)
 
     def move_slot(self, slot: int, to: Server, *, at_once: bool = False) -> None:
         """
@@ -188,20 +241,20 @@ class Cluster(Group):
             at_once: By the server's own means (Valkey 9), which nobody notices until all is there.
         """
         if not at_once:
-            for _ in self.moving(slot, to):
+            for _ in self.moving(slot, to, keys=100):
                 pass
             return
         self.primary_of(slot).call("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", self.id(to))
         until(lambda: self.primary_of(slot) is to, f"{to} does not get the slot")
 
 
-def slot_of(key: str) -> int:
+def slot_of(key: str | bytes) -> int:
     """Return the slot of a key."""
-    return key_slot(key.encode())
+    return key_slot(key.encode() if isinstance(key, str) else key)
 
 
-def _slots(ranges: list[str]) -> Iterator[int]:
+def _slots(ranges: list[str]) -> Iterator[range]:
     for part in ranges:
         if not part.startswith("["):  # one that is moving
             first, _, last = part.partition("-")
-            yield from range(int(first), int(last or first) + 1)
+            yield range(int(first), int(last or first) + 1)

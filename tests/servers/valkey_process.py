@@ -24,6 +24,7 @@ import time
 import urllib.parse
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 import pytest
@@ -33,6 +34,7 @@ from redis.retry import Retry
 
 PASSWORD = "pass-word of tests"
 PATIENCE_S = 30
+T = TypeVar("T")
 _SETTINGS = {
     "bind": "127.0.0.1",
     "set-proc-title": "no",
@@ -106,13 +108,13 @@ class Server:
     # --- talking to it ---
 
     @contextlib.contextmanager
-    def client(self, *, patience_s: float = 5.0) -> Iterator[redis.Redis]:
-        """Give a client that tries nothing twice."""
+    def client(self, *, patience_s: float = 5.0, raw: bool = False) -> Iterator[redis.Redis]:
+        """Give a client that tries nothing twice; *raw*: its answers are bytes."""
         with redis.Redis(
             port=self.port,
             host="127.0.0.1",
             password=self.password,
-            decode_responses=True,
+            decode_responses=not raw,
             socket_timeout=patience_s,
             retry=Retry(NoBackoff(), 0),
         ) as client:
@@ -213,11 +215,14 @@ class Server:
 
     def running(self) -> bool:
         """Say whether there is a process, if it answers or not."""
-        return bool(processes(self.folder))
+        self._reap()
+        return bool(self._pid or processes(self.folder))
 
-    def put_back(self) -> None:
+    def put_back(self, *, empty: bool = False) -> None:
         """Start it, which is not running, with what it last wrote by ``SAVE``, or with nothing."""
         shutil.rmtree(self.data / "appendonlydir", ignore_errors=True)
+        if empty:
+            (self.data / "dump.rdb").unlink(missing_ok=True)
         self.start("--appendonly", "no")  # with it, only its log is looked for
         self.config(appendonly="yes")
         until(lambda: not self._rewrites(), f"{self} does not write its log")
@@ -236,22 +241,24 @@ class Server:
 
     def _ended(self) -> None:
         until(lambda: not self.running(), f"{self} does not end")
-        self._reap()
 
     def _reap(self) -> None:
         if self._pid:
-            with contextlib.suppress(ChildProcessError):
+            try:
                 if os.waitpid(self._pid, os.WNOHANG)[0]:
                     self._pid = 0
+            except ChildProcessError:
+                self._pid = 0
 
 
-def until(true: Callable[[], object], complaint: str, *, patience_s: float = PATIENCE_S) -> None:
-    """Ask again and again until it is true."""
+def until(true: Callable[[], T], complaint: str, *, patience_s: float = PATIENCE_S) -> T:
+    """Ask again and again until it is true; return what it is then."""
     end = time.monotonic() + patience_s
-    while not true():
+    while not (found := true()):
         if time.monotonic() > end:
             raise TimeoutError(complaint)
         time.sleep(0.02)
+    return found
 
 
 def follows(replica: Server) -> None:

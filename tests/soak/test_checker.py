@@ -204,9 +204,9 @@ def test_what_comes_back_is_found():
     assert rules(SIGN_IN, unknown, refused(41, 42), look(44, 45)) == ["back"]
     assert rules(SIGN_IN, unknown, refused(41, 42), look(44, 45), lease_s=10e-9) == []
     assert rules(SIGN_IN, unknown, refused(41, 42, reason="unsure"), look(44, 45)) == []
-    assert rules(SIGN_IN, MINT, unknown, verify(41, 42, outcome="refused", reason="revoked"), verify(44, 45)) == [
-        "back"
-    ]
+    assert rules(SIGN_IN, unknown, refused(41, 42), look(44, 45), in_steps=True) == []
+    jwt = [SIGN_IN, MINT, unknown, verify(41, 42, outcome="refused", reason="revoked"), verify(44, 45)]
+    assert rules(*jwt) == rules(*jwt, in_steps=True) == ["back"]
 
 
 @pytest.mark.parametrize("end", ENDS)
@@ -253,6 +253,24 @@ def test_whatever_else_is_refused_without_cause_is_found(kind):
     no = op(kind, 25, 29, token="t", since=21, outcome="refused", reason="unknown", version=1)
     assert rules(SIGN_IN, no) == ["lost"]
     assert rules(SIGN_IN, ended("revoke", 22, 60), no) == []
+
+
+def test_a_sign_in_is_refused_for_another_epoch_only_where_one_began():
+    """A server of the store was lost between the reading of the generation and the sign-in."""
+    no = op("sign_in", 41, 50, sid="", outcome="refused", reason="revoked", since=35, until=38)
+    for begin, end, found in ((36, 37, []), (30, 36, []), (45, 60, []), (20, 30, ["lost"]), (51, 60, ["lost"])):
+        fault = Op(kind="fault", begin=begin, end=end, reason="failover")
+        assert rules(SIGN_IN, fault, no, new_keys=["failover"]) == found
+        assert rules(SIGN_IN, fault, no) == ["lost"]
+
+
+def test_a_write_that_was_refused_may_have_been_done_where_the_store_was_put_back():
+    """It was done, then undone, and its second try met nothing."""
+    write = op("write_data", 41, 70, data={"a": 1}, outcome="refused", reason="unknown")
+    read = op("read_data", 43, 44, data={"a": 1})
+    back = Op(kind="fault", begin=40, end=65, since=50, reason="older")
+    assert rules(SIGN_IN, back, write, read) == []
+    assert "lost_update" in rules(SIGN_IN, write, read)
 
 
 # --- refresh tokens ---

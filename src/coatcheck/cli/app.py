@@ -23,6 +23,10 @@ from coatcheck.cli.audit import audit
 from coatcheck.cli.choose import EXAMPLES as CHOOSE_EXAMPLES
 from coatcheck.cli.choose import choose
 from coatcheck.cli.clients import app as clients
+from coatcheck.cli.compare.command import EXAMPLES as COMPARE_EXAMPLES
+from coatcheck.cli.compare.command import compare
+from coatcheck.cli.doctor.command import EXAMPLES as DOCTOR_EXAMPLES
+from coatcheck.cli.doctor.command import doctor
 from coatcheck.cli.fleet import EXAMPLES as FLEET_EXAMPLES
 from coatcheck.cli.fleet import fleet
 from coatcheck.cli.keys import app as keys
@@ -52,8 +56,10 @@ app.add_typer(token, name="token")
 app.command("choose", epilog=CHOOSE_EXAMPLES, short_help="Cookie, JWT or both? A handful of questions.")(choose)
 app.command("tools", epilog=TOOLS_EXAMPLES, short_help="Write the pages for debugging, as files.")(tools)
 app.command("fleet", epilog=FLEET_EXAMPLES, short_help="Show who answers from memory.")(fleet)
-app.command("migrate", epilog=MIGRATE_EXAMPLES, short_help="Make or update the tables in PostgreSQL.")(migrate)
+app.command("migrate", epilog=MIGRATE_EXAMPLES, short_help="Make or update tables; change the lease.")(migrate)
 app.command("audit", epilog=AUDIT_EXAMPLES)(audit)
+app.command("compare", epilog=COMPARE_EXAMPLES, short_help="Measure cookie, JWT and both, here.")(compare)
+app.command("doctor", epilog=DOCTOR_EXAMPLES, short_help="Look for what is unsafe, at a site or in our own.")(doctor)
 app.command("sweep", epilog=SWEEP_EXAMPLES, short_help="Remove what is past its time.")(sweep)
 app.command("backup", epilog=BACKUP_EXAMPLES, short_help="Write accounts and the audit trail to a file.")(backup)
 app.command("restore", epilog=RESTORE_EXAMPLES, short_help="Replace all accounts by a backup.")(restore)

@@ -125,7 +125,7 @@ def _ask(question: dict[str, Any]) -> str:
         if not typed:
             break
         if typed.strip().lower() in words:
-            return words[typed.strip().lower()]
+            return str(words[typed.strip().lower()])
     raise Mistake("not_answered", f"{_flag(question['id'])}: no answer was given", exit_code=WRONG)
 
 

@@ -19,7 +19,11 @@ from coatcheck.cli.users import output
 from coatcheck.records import Nodes
 from coatcheck.stores import from_url
 
-EXAMPLES = examples("coatcheck fleet", "coatcheck fleet --store postgresql://db/coatcheck --json")
+EXAMPLES = examples(
+    "coatcheck fleet",
+    "coatcheck fleet --store postgresql://db/coatcheck --json",
+    "coatcheck fleet --store valkey://db1,db2,db3?cluster=true",
+)
 
 
 def fleet(

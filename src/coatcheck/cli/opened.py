@@ -27,10 +27,9 @@ from coatcheck.server.accounts import Accounts
 from coatcheck.server.database.base import Database, User
 from coatcheck.server.passwords import Passwords
 from coatcheck.server.trail import Trail
-from coatcheck.stores import file_of, from_url
+from coatcheck.stores import POSTGRES, VALKEY, file_of, migrate
 
 PAGE = 200
-POSTGRES = ("postgresql", "postgres")
 
 make_passwords: Callable[[], Passwords] = Passwords
 """For tests, which cannot wait for each password."""
@@ -99,8 +98,8 @@ def check_url(url: str, option: str, *, may_be_new: bool = False) -> None:
     if separator and scheme == "memory":
         detail = f"{option}: memory:// is inside the running server, out of reach; name a sqlite:/// file"
         raise Mistake("out_of_reach", detail, exit_code=WRONG)
-    if separator and scheme in POSTGRES and option == "--store" and not may_be_new:
-        _check_schema(url)
+    if separator and scheme in (*POSTGRES, *VALKEY) and option == "--store" and not may_be_new:
+        _check_begun(url)
     if not separator or scheme != "sqlite" or may_be_new:
         return  # what is no URL at all is refused when it is opened
     path = Path(file_of(rest, setting=option))
@@ -109,16 +108,14 @@ def check_url(url: str, option: str, *, may_be_new: bool = False) -> None:
         raise Mistake("no_such_file", detail, exit_code=WRONG)
 
 
-def _check_schema(url: str) -> None:
-    """Refuse a store in PostgreSQL that has no tables. A database of the server sees to that itself."""
-    from_url(url)  # refuses what is no store, or lacks its driver
-    from coatcheck.stores.postgres import migrate
-
+def _check_begun(url: str) -> None:
+    """Refuse a store behind a network that nobody has begun. A database of the server sees to that itself."""
     # On a thread, which has a loop of its own: some of those who ask are in one, others are not.
     with ThreadPoolExecutor(1) as thread:
         found = thread.submit(asyncio.run, migrate(url, dry_run=True)).result()
-    if found.before == 0:
-        detail = f"--store: there are no sessions in the schema {found.schema}; name the store that the server uses"
+    if found is not None and found.before == 0:
+        where = "under the prefix" if url.partition("://")[0] in VALKEY else "in the schema"
+        detail = f"--store: there are no sessions {where} {found.schema}; name the store that the server uses"
         raise Mistake("no_such_store", detail, exit_code=WRONG)
 
 

@@ -15,6 +15,7 @@ EXAMPLES = examples(
     "coatcheck serve",
     "coatcheck serve --port 9000 --policy careful --tls-self-signed",
     "coatcheck serve --host 0.0.0.0 --public-url https://auth.example.com --trusted-proxy 10.0.0.0/8",
+    "coatcheck serve --store valkey://cache.example.com --database postgresql://coatcheck@db.example.com/coatcheck",
     "coatcheck serve --front-door 127.0.0.1:8001 --upstream localhost:8002=orders",
 )
 

@@ -64,8 +64,9 @@ def _portable(database: Database) -> Portable:
     if isinstance(database, Portable):
         return database
     detail = (
-        "--database: PostgreSQL has programs of its own, which take the sessions along: back up with pg_dump; restore "
-        "with pg_restore while all servers are stopped, then run coatcheck panic, which ends what had ended since"
+        "--database: PostgreSQL has programs of its own, which take along what sessions are there: back up with "
+        "pg_dump; restore with pg_restore while all servers are stopped, then run coatcheck panic, which ends what had "
+        "ended since"
     )
     raise Mistake("not_portable", detail, exit_code=WRONG)
 

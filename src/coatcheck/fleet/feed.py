@@ -138,7 +138,7 @@ class Feed:
         kind = Kind.DATA
         if news.keys is not UNSET:
             kind = Kind.KEYS
-            self._keys = _rows(news.keys)
+            self._keys = _rows(news.keys, news.epoch)
         # For what the issuer left out, or said in another way: the tail ends where its part of the log ends.
         changes.append(Change(position=news.upto, kind=kind, version=0))
         self._epoch, self._lease_s = news.epoch, news.lease_s
@@ -181,10 +181,11 @@ def _check(news: News, after: int) -> None:
         raise ValueError
 
 
-def _rows(jwks: dict[str, Any]) -> list[KeyRow]:
+def _rows(jwks: dict[str, Any], epoch: int) -> list[KeyRow]:
     listed = jwks.get("keys")
     # When a key stops counting is for the issuer to say; so by our calendar it never does.
-    return [replace(key.row, signs_from=MOST) for key in keys_in(listed if isinstance(listed, list) else []).values()]
+    found = keys_in(listed if isinstance(listed, list) else []).values()
+    return [replace(key.row, signs_from=MOST, epoch=epoch) for key in found]
 
 
 def _parts(url: str) -> tuple[str, str, str]:

@@ -31,7 +31,7 @@ from typing import Any
 from msgspec import UNSET, UnsetType
 
 from coatcheck.clock import Clock
-from coatcheck.errors import InvalidInput
+from coatcheck.errors import InvalidInput, StoreUnavailable
 from coatcheck.fleet.hints import Hints
 from coatcheck.fleet.lease import BEATS_PER_LEASE
 from coatcheck.fleet.news import Line, News, Told
@@ -150,6 +150,8 @@ class Feeding:
         found: dict[str, Any] | UnsetType = UNSET
         if with_keys or any(change.kind in _OF_KEYS for change in part):
             rows = await self._guests.keys()
+            if any(row.epoch != tail.epoch for row in rows):
+                raise StoreUnavailable("the change log began a new epoch while it was read")
             found = keys.KeySet(keys.public_only(row) for row in rows).jwks(self._clock.now())
         return News(
             node=node,

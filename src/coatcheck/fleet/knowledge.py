@@ -76,11 +76,20 @@ class Knowledge:
         """Stand at the end of the log, with nothing in memory."""
         self.epoch, self.applied = tail.epoch, tail.head
 
-    def take_keys(self, rows: Sequence[KeyRow]) -> None:
-        """Take the keys as they were read after the last change was applied."""
+    def take_keys(self, rows: Sequence[KeyRow], epoch: int) -> bool:
+        """
+        Take the keys as they were read after the last change was applied.
+
+        Args:
+            epoch: What memory is of. With keys of a later one, what is remembered from before would be signed as if it
+                still counted: False, and nothing is taken (*keys-of-own-epoch*).
+        """
+        if any(row.epoch != epoch for row in rows):
+            return False
         if self.keyring is not None:
             self.keyring.load(rows)
         self.keys_changed = False
+        return True
 
     @property
     def needs_keys(self) -> bool:

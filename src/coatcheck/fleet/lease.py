@@ -202,7 +202,7 @@ class Lease(Trust):
         sent, apart = self._clock.elapsed(), self._clocks_apart()
         self.lease_s = await self._store.join(node, label=_label())
         if not await self._learn():
-            raise StoreUnavailable("the change log was trimmed while it was read")
+            raise StoreUnavailable("the change log was trimmed, or began a new epoch, while it was read")
         self._beats = 0
         self._said = None
         self.node = node
@@ -225,14 +225,18 @@ class Lease(Trust):
                 return False
             with self._lock:
                 learning.apply(tail)
-        await self._load_keys()
+        if not await self._load_keys(epoch):
+            return False
         with self._lock:
             learning.done(epoch)
         return True
 
     async def _beat(self, node: str) -> bool:
         known = self.knowledge
-        await self._load_keys()  # where that failed the last time, what is applied is not to be told yet
+        # Where that failed the last time, what is applied is not to be told yet.
+        if not await self._load_keys(known.epoch):
+            await self._lose()
+            return True
         self._beats += 1
         before, saying = known.applied, self.place()
         self._said = None  # until it is answered, nobody knows what our row says
@@ -252,17 +256,20 @@ class Lease(Trust):
         while known.is_followed_by(tail):
             with self._lock:
                 known.apply(tail)
-            await self._load_keys()  # before more is asked for: on a feed, asking acknowledges
+            if not await self._load_keys(known.epoch):  # before more is asked for: on a feed, asking acknowledges
+                return False
             if known.applied >= goal:
                 return True
             tail = await self._store.tail(known.applied)
         return False
 
-    async def _load_keys(self) -> None:
-        if self.knowledge.needs_keys:
-            rows = await self._store.keys()
-            with self._lock:
-                self.knowledge.take_keys(rows)
+    async def _load_keys(self, epoch: int) -> bool:
+        """See to it that the keys are as new as the log; False where they are of another epoch: our place is lost."""
+        if not self.knowledge.needs_keys:
+            return True
+        rows = await self._store.keys()
+        with self._lock:
+            return self.knowledge.take_keys(rows, epoch)
 
     async def _lose(self) -> None:
         """We were told that our place is lost: trust nothing, and join anew."""

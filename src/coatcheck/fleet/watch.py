@@ -75,7 +75,7 @@ class Watch(Trust):
             if following is None or not known.is_followed_by(following):
                 return False  # what was applied is applied; the rest is read at the next check
             tail = following
-        return self._load_keys()
+        return self._load_keys(known.epoch)
 
     def _load_anew(self, tail: Tail) -> bool:
         """Forget everything, and learn again what must be known: every unforgotten change."""
@@ -93,15 +93,15 @@ class Watch(Trust):
             if not learning.apply(part):
                 break
             after = known.applied
-        if not self._load_keys():
+        if not self._load_keys(tail.epoch):
             return False
         learning.done(tail.epoch)
         return True
 
-    def _load_keys(self) -> bool:
+    def _load_keys(self, epoch: int) -> bool:
         if self.knowledge.needs_keys:
             rows = self._store.keys_now()
             if rows is None:
                 return False
-            self.knowledge.take_keys(rows)
+            return self.knowledge.take_keys(rows, epoch)
         return True

@@ -32,6 +32,7 @@ from coatcheck.server.front_door import PATH, build_front_door
 from coatcheck.server.metrics import Metrics
 from coatcheck.server.settings import Settings, audiences, front_door_address
 from coatcheck.server.site import Site, policy_for
+from coatcheck.stores import file_of
 
 METRICS_PORT = 9464
 GRACE_S = 5
@@ -79,6 +80,7 @@ async def _serve(
         config = _config(app)
         with _certificate(settings, config, site.clock.now()):
             server = _Main(config, site)
+            _tell_where_accounts_are(settings)
             await _introduce(site, origins[0], metrics_at, door_at)
             door = build_front_door(
                 site,
@@ -156,6 +158,14 @@ def _certificate(settings: Settings, config: uvicorn.Config, now: int) -> Iterat
         config.load()
         config.ssl = context
     yield
+
+
+def _tell_where_accounts_are(settings: Settings) -> None:
+    """Say what nobody may have noticed: with a store for many machines, the accounts are still on this one alone."""
+    if settings.database.startswith("sqlite:") and not settings.store.startswith(("sqlite:", "memory:")):
+        file = file_of(settings.database.partition("://")[2])
+        print(f"Accounts are in {file}, on this machine alone. Servers on several machines share them in PostgreSQL:")
+        print("--database postgresql://…\n")
 
 
 async def _introduce(site: Site, url: str, metrics_at: socket.socket | None, door_at: socket.socket | None) -> None:

@@ -46,7 +46,8 @@ def _show(tool: Tool) -> Callable[[Request], Awaitable[Response]]:
         tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
         headers = {
             "content-security-policy": policy_of(page),
-            # A sandboxed page with any other value is not shown at all (HTML, "cross-origin opener policies").
+            # By the standard (HTML, "cross-origin opener policies") a browser shows an error in the place of a page in
+            # a sandbox with any other value. Chromium shows the page all the same; others need not.
             "cross-origin-opener-policy": "unsafe-none",
             "referrer-policy": "no-referrer",
             "cache-control": "no-cache",

@@ -14,18 +14,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import logging
-from collections.abc import Sequence
-from typing import Any, TypeAlias
+from collections.abc import Awaitable, Sequence
+from typing import Any, TypeAlias, TypeVar
 
 from redis.asyncio import connection as driver
 from redis.exceptions import ResponseError
 
 from coatcheck.secret import Secret
-from coatcheck.stores._valkey_faults import DRIVERS, Fault, NotDone, Refused, code_of, of_connecting, of_losing
+from coatcheck.stores._valkey_faults import DRIVERS, Fault, NotDone, Refused, code_of, of_connecting
 from coatcheck.stores._valkey_refuse import Checked, check
 from coatcheck.stores._valkey_url import Host, Settings
 
+T = TypeVar("T")
 log = logging.getLogger("coatcheck")
 
 CONNECT_S = 2.0
@@ -52,8 +54,6 @@ class Script:
     __slots__ = ("name", "sha", "text")
 
     def __init__(self, name: str, text: str) -> None:
-        import hashlib
-
         self.name = name
         self.text = text
         self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
@@ -87,6 +87,11 @@ class Link:
             and not writer.is_closing()
             and now - self.idle_since < IDLE_MOST_S
         )
+
+    async def connect(self) -> None:
+        """Connect, and say who we are."""
+        await self._driver.connect()
+        self.idle_since = asyncio.get_running_loop().time()
 
     async def send(self, packed: Sequence[bytes]) -> None:
         """Send commands."""
@@ -151,38 +156,22 @@ class Connector:
             NotDone: There is none now. Refused: the server must not be used as it is.
         """
         settings = self._settings
-        link = await self.plain(host, settings.user, settings.password, database=settings.database)
-        try:
-            async with asyncio.timeout(CONNECT_S):
-                await self._make_ready(link, is_probing)
-        except TimeoutError:
-            link.terminate()
-            raise NotDone("no answer in time") from None
-        except DRIVERS as error:
-            link.terminate()
-            raise of_connecting(error) from None
-        except BaseException:
-            link.terminate()
-            raise
+        link = Link(self._driver(host, settings.user, settings.password, settings.database))
+        await _bounded(link, self._make_ready(link, is_probing))
         return link
 
-    async def plain(self, host: Host, user: str | None, password: Secret | None, *, database: int = 0) -> Link:
-        """Return a connection to whatever is there: a sentinel, a node that may be a replica."""
-        link = Link(self._driver(host, user, password, database))
+    async def ask(self, host: Host, user: str | None, password: Secret | None, *commands: Sequence[Word]) -> list[Any]:
+        """
+        Connect to whatever is there, a sentinel or a replica, ask, and let go.
+
+        Raises:
+            NotDone: It does not answer. Refused: it lets nobody in.
+        """
+        link = Link(self._driver(host, user, password, 0))
         try:
-            async with asyncio.timeout(CONNECT_S):
-                await link._driver.connect()  # noqa: SLF001
-        except TimeoutError:
+            return await _bounded(link, _asked(link, commands))
+        finally:
             link.terminate()
-            raise NotDone("no answer in time") from None
-        except DRIVERS as error:
-            link.terminate()
-            raise of_connecting(error) from None
-        except BaseException:
-            link.terminate()
-            raise
-        link.idle_since = asyncio.get_running_loop().time()
-        return link
 
     def _driver(self, host: Host, user: str | None, password: Secret | None, database: int) -> Any:
         settings = self._settings
@@ -212,6 +201,7 @@ class Connector:
         return made
 
     async def _make_ready(self, link: Link, is_probing: bool) -> None:
+        await link.connect()
         in_cluster = self._settings.mode == "cluster"
         asked: list[Sequence[Word]] = [("INFO",), ("CONFIG", "GET", "appendfsync")]
         if in_cluster:
@@ -235,20 +225,22 @@ def _of_loading(error: Exception) -> Fault:
     return of_connecting(error)
 
 
-async def ask_once(connector: Connector, host: Host, who: tuple[str | None, Secret | None], *words: Any) -> list[Any]:
-    """
-    Connect to whatever is there, ask, and let go.
+async def _asked(link: Link, commands: Sequence[Sequence[Word]]) -> list[Any]:
+    await link.connect()
+    return await link.ask(*commands)
 
-    Raises:
-        NotDone: No answers. Refused: it lets nobody in.
-    """
-    link = await connector.plain(host, *who)
+
+async def _bounded(link: Link, work: Awaitable[T]) -> T:
+    """Return what *work* on a new connection returns; where it fails, let go of the connection."""
     try:
         async with asyncio.timeout(CONNECT_S):
-            return await link.ask(*words)
+            return await work
     except TimeoutError:
+        link.terminate()
         raise NotDone("no answer in time") from None
     except DRIVERS as error:
-        raise NotDone(of_losing(error).said) from None
-    finally:
         link.terminate()
+        raise of_connecting(error) from None
+    except BaseException:
+        link.terminate()
+        raise

@@ -17,11 +17,13 @@ from msgspec.structs import replace
 from coatcheck.errors import StoreUnavailable
 from coatcheck.records import Family, Kind
 from coatcheck.stores import _valkey_scripts as scripts
-from coatcheck.stores._valkey_home import TRIES, Home, Voucher
+from coatcheck.stores._valkey_home import TRIES, Here, Home, Voucher
 from coatcheck.stores._valkey_keys import BUCKETS, Names, Row, pack_family, unpack_family
 from coatcheck.stores._valkey_rows import Rows, each
 from coatcheck.stores._valkey_wire import Purpose, Wire
 from coatcheck.stores.base import Reset, Stamp
+
+_UNSETTLED = "Valkey: it is not settled which server answers for a refresh token"
 
 
 class Families:
@@ -50,7 +52,7 @@ class Families:
         if family is None:
             return None
         here, row = await asyncio.gather(self._home.here(secret=family.key_id), self._rows.row(family.sid))
-        return None if here.is_lost or row is None else family
+        return None if here.is_lost or row is None or family.rotated_at < 0 else family
 
     async def _read(self, ident: bytes) -> Family | None:
         key = self._n.family(ident)
@@ -61,7 +63,7 @@ class Families:
             if here.knows(Voucher(name, key)):
                 return None if raw is None else unpack_family(ident, raw)
             await self._home.settle(key)
-        raise StoreUnavailable("Valkey: it is not settled which server answers for a refresh token")
+        raise StoreUnavailable(_UNSETTLED)
 
     async def rotate(self, ident: bytes, generation: int, now: int) -> bool:
         if await self.get(ident) is None:
@@ -71,20 +73,26 @@ class Families:
 
     async def end_client(self, client_id: str, stamp: Stamp) -> int:
         idents = await self._of(client_id)
+        # First none of them counts any more; they go when their sessions have ended: whoever calls again finds them.
+        await each(lambda ident: self._rows.run(scripts.CLOSE_FAMILY, [self._n.family(ident)]), idents)
         families = [family for family in await each(self._read, idents) if family is not None]
-        await self._drop_all(client_id, idents)
         rows = await self._rows.rows([family.sid for family in families])
-        live = [family for family, row in zip(families, rows, strict=True) if row is not None]
-        owned = list(dict.fromkeys(family.sid for family in live if family.owns_session))
-        others = list(dict.fromkeys(family.sid for family in live if family.sid not in owned))
+        # Those that are gone, too: whoever ended them may have crashed before it was in the log.
+        owned = list(
+            dict.fromkeys(
+                family.sid for family, row in zip(families, rows, strict=True) if row is None or family.owns_session
+            )
+        )
+        others = list(dict.fromkeys(family.sid for family in families if family.sid not in owned))
 
         def raised(row: Row) -> Row:
             session = replace(row.record.session, version=row.record.session.version + 1)
-            return Row(replace(row.record, session=session), row.epoch, row.tickets)
+            return replace(row, record=replace(row.record, session=session))
 
         changes = await each(lambda sid: self._rows.change(sid, raised, kind=Kind.CLAIMS, stamp=stamp), others)
         position = await self._rows.announce([one for one in changes if one is not None], purpose=Purpose.ENDING)
-        ended = await self._rows.end(owned, kind=Kind.REVOKED, stamp=stamp) if owned else None
+        ended = await self._rows.end(owned, kind=Kind.REVOKED, stamp=stamp, only="listed") if owned else None
+        await self._drop_all(client_id, idents)
         return position if ended is None else ended
 
     async def reset(self, stamp: Stamp) -> Reset:
@@ -101,8 +109,18 @@ class Families:
     async def _of(self, client_id: str) -> list[bytes]:
         """Return the ids of all families of a client."""
         keys = [self._n.at(bucket) + b"c:" + client_id.encode() for bucket in range(BUCKETS)]
-        found = await each(lambda key: self._wire.command("SMEMBERS", key, key=key), keys)
-        return sorted(ident for reply in found for ident in reply.value)
+        here = await self._home.here(keys)
+        found = await each(lambda key: self._of_bucket(key, here), keys)
+        return sorted(ident for part in found for ident in part)
+
+    async def _of_bucket(self, key: bytes, here: Here) -> list[bytes]:
+        for _ in range(TRIES):
+            name, found = (await self._rows.run(scripts.READ_CLIENT, [key], purpose=Purpose.READS)).value
+            if here.knows(Voucher(name, key)):
+                return list(found)
+            await self._home.settle(key)
+            here = await self._home.here([key])
+        raise StoreUnavailable(_UNSETTLED)
 
     async def _drop(self, ident: bytes, client_id: str) -> int:
         keys = self._keys(self._n.family(ident), client_id)

@@ -26,7 +26,6 @@ from redis import exceptions as driver
 
 from coatcheck.errors import StoreUnavailable
 
-_CODE = re.compile(r"[A-Z]{2,16}(?= |$)")
 _COMMAND = re.compile(r"run the '([a-z|]{1,40})' command")
 _FIRST_LOOK = ("MOVED", "ASK")
 
@@ -97,6 +96,7 @@ _SAID = {
     "BUSY": "the server is busy with a script; look for who runs it",
     "CROSSSLOT": "keys of a script are in different slots",
 }
+_OTHERS = ("WRONGTYPE", "EXECABORT", "NOTBUSY", "NOPROTO", "NOGOODSLAVE", "INPROG", "IOERR")
 _UNKNOWN_OUTCOME = ("UNBLOCKED",)
 _LASTING = ("NOAUTH", "WRONGPASS", "NOPERM")
 # The driver's classes say the code where its texts do not.
@@ -125,8 +125,8 @@ def code_of(error: BaseException) -> str:
             return "NOAUTH" if code == "WRONGPASS" and "required" in str(error) else code
     if not isinstance(error, driver.ResponseError):
         return ""
-    found = _CODE.match(str(error))
-    return found[0] if found else "ERR"
+    word = str(error).partition(" ")[0]  # without ERR, which the driver takes away
+    return word if word in _NOT_DONE or word in _SAID or word in _OTHERS else "ERR"
 
 
 def of_reply(error: BaseException) -> Exception:
@@ -145,9 +145,12 @@ def of_reply(error: BaseException) -> Exception:
 
 def of_sync(error: BaseException) -> Exception:
     """Return what it means that the server answered so when it was asked whether a change is on disk."""
-    if code_of(error) == "ERR" and "appendonly is disabled" in str(error):
+    code = code_of(error)
+    if code == "ERR" and "appendonly is disabled" in str(error):
         return StoreUnavailable(f"Valkey: {NO_AOF}")
-    return of_reply(error) if code_of(error) not in _NOT_DONE else Lost(_NOT_DONE[code_of(error)])
+    if code == "ERR" and "replica instances" in str(error):
+        return Lost(_SAID["UNBLOCKED"])
+    return Lost(_NOT_DONE[code]) if code in _NOT_DONE else of_reply(error)
 
 
 def _said_of(error: BaseException, code: str) -> str:
@@ -165,6 +168,8 @@ def _said_of(error: BaseException, code: str) -> str:
 def of_connecting(error: BaseException) -> Fault:
     """Return what it means that no connection was made: nothing was sent."""
     code = code_of(error)
+    if code == "ERR" and "DB index" in str(error):
+        return Refused("there is no such database; name another in the URL, or raise databases")
     if code:
         fault = of_reply(error)
         return fault if isinstance(fault, NotDone | Refused) else NotDone(_said_of(error, code))

@@ -7,7 +7,8 @@ what follows.
 
 Rules of this module:
 
-1. (*new-history-new-era*) Home's own history is another: nothing is done before a new era began.
+1. (*new-history-new-era*, *era-counts-when-durable*) Home's own history is another: nothing is done before a new era
+   began and is durable.
 2. (*proof-before-registering*) Who makes another name known reads the known one, then proves that the server of the new
    one can make a write as durable as is asked, then puts it in the place of the one that was read. A server that was
    deposed cannot: its replicas have left it. A write of before proves nothing.
@@ -30,7 +31,7 @@ import msgspec
 from coatcheck.errors import StoreUnavailable, StoreUnusable
 from coatcheck.records import ENDED, Change, KeyRow, Kind, Node, Nodes, Tail
 from coatcheck.stores import _valkey_scripts as scripts
-from coatcheck.stores._valkey_keys import BUCKETS, Names, pack_key, tag_of, unpack_key
+from coatcheck.stores._valkey_keys import BUCKETS, Names, Row, pack_key, tag_of, unpack_key
 from coatcheck.stores._valkey_wire import Purpose, Script, Wire
 from coatcheck.stores.base import Stamp
 
@@ -64,19 +65,25 @@ class Here(msgspec.Struct, frozen=True):
     What home says of everything.
 
     Attributes:
-        epoch: Of the log. bar: sessions of earlier epochs have ended.
+        epoch: Of the log. bar: sessions of earlier epochs have ended. life: drawn when home was empty: sessions of
+            another have ended, too.
 
         names: Of the histories, by bucket. is_lost: whether the secret that was asked for was declared lost.
     """
 
     epoch: int
     bar: int
+    life: bytes
     names: Mapping[bytes, bytes | None]
     is_lost: bool = False
 
     def knows(self, voucher: Voucher) -> bool:
         """Say whether what a script found counts: whether its server is of the known history of its bucket."""
         return self.names[tag_of(voucher.key)] == voucher.name
+
+    def counts(self, row: Row) -> bool:
+        """Say whether a row counts: whether no end of everyone came after it, and home has not lost all since."""
+        return row.epoch >= self.bar and row.life == self.life
 
 
 class _Recent:
@@ -85,10 +92,11 @@ class _Recent:
     def __init__(self) -> None:
         self.names: dict[bytes, bytes] = {}
         self.bar = 0
+        self.life = b""
         self.until = 0.0
 
     def take(self, here: Here) -> None:
-        self.bar = here.bar
+        self.bar, self.life = here.bar, here.life
         self.names |= {tag: name for tag, name in here.names.items() if name is not None}
 
 
@@ -109,6 +117,7 @@ class Home:
         self._one_server = one_server
         self._highest = 0
         self._recent = _Recent()
+        self._noted_replicas = 0
         self._appending = [names.meta, names.log, names.news]
 
     async def ask(
@@ -130,14 +139,16 @@ class Home:
             value: list[Any] = reply.value
             if value[0] == b"elsewhere":
                 await self._begin_era(value[1] or b"", value[2])
+            elif value[0] == b"unsure":
+                await self._make_sure(value[1])
             elif value[0] != b"ok":
                 return value
             elif int(value[1]) >= self._highest:
                 self._see(int(value[1]))
                 return value[2:]
             else:
-                await self._prove(self._n.probe)
-                self._see(0)
+                # Of what has proved itself, and not of whoever said this: that may be another.
+                self._see(await self._proved_epoch())
         raise StoreUnavailable(_RESTLESS)
 
     def _see(self, epoch: int) -> None:
@@ -155,11 +166,17 @@ class Home:
         name: bytes = reply.value[0]
         return name
 
+    async def _proved_epoch(self) -> int:
+        keys = [self._n.probe, self._n.meta]
+        reply = await self._wire.run(scripts.PROBE, keys, [], purpose=Purpose.WRITES, durable=True)
+        return int(reply.value[1] or 0)
+
     async def _begin_era(self, known: bytes, name: bytes) -> None:
         if await self._prove(self._n.probe) != name:
             return
         keys = [*self._appending, self._n.keys, self._n.nodes]
-        args: list[Any] = [known, secrets.randbelow(2**18), repr(self.lease_s)]
+        args: list[Any] = [known, secrets.randbelow(2**18), repr(self.lease_s), name, self._highest]
+        args.append(secrets.token_bytes(8))
         reply = await self._wire.run(scripts.BEGIN_ERA, keys, args, purpose=Purpose.WRITES, durable=True)
         if reply.value[0] == b"new":
             log.warning("Valkey was promoted, restarted or restored: a new epoch begins, and new signing keys are made")
@@ -167,15 +184,22 @@ class Home:
             log.error("Valkey is empty: everybody has to sign in again")
             self._see(0)
 
+    async def _make_sure(self, epoch: bytes) -> None:
+        """Have home answer in an era that was begun, if it is durable by now (*era-counts-when-durable*)."""
+        # Its first caller may have asked a server that was deposed meanwhile. There this write, which comes after the
+        # era, is never durable, and home goes on answering nothing.
+        if await self._proved_epoch() == int(epoch):
+            await self._wire.run(scripts.SURE, [self._n.meta], [epoch], purpose=Purpose.WRITES, durable=True)
+
     async def here(self, keys: Iterable[bytes] = (), *, secret: str = "") -> Here:
         """Return what home says of everything, of the buckets of *keys*, and of a secret."""
         tags = list(dict.fromkeys(tag_of(key) for key in keys))
         args = [secret, *([] if self._one_server else tags)]
-        bar, state, own, found = await self.ask(
+        (bar, life), state, own, found = await self.ask(
             scripts.HERE, [self._n.meta, self._n.secrets], args, purpose=Purpose.READS, durable=False
         )
         names = dict.fromkeys(tags, own) if self._one_server else dict(zip(tags, found, strict=True))
-        here = Here(self._highest, int(bar), names, state == b"lost")
+        here = Here(self._highest, int(bar), life, names, state == b"lost")
         self._recent.take(here)
         return here
 
@@ -193,24 +217,26 @@ class Home:
         recent, tag = self._recent, tag_of(key)
         if tag not in recent.names or asyncio.get_running_loop().time() >= recent.until:
             return None
-        return Here(self._highest, recent.bar, {tag: recent.names[tag]})
+        return Here(self._highest, recent.bar, recent.life, {tag: recent.names[tag]})
 
     async def settle(self, key: bytes) -> Voucher:
         """Make known who answers for this bucket now, if it is somebody else than was known; return it."""
         for _ in range(TRIES):
-            known = (await self.here([key])).names[tag_of(key)] or b""
+            here = await self.here([key])
+            known = here.names[tag_of(key)] or b""
             name = await self._prove(Names.beside(key, "probe"))
-            if known != name and not self._one_server and not await self._register(key, known, name):
+            if known != name and not self._one_server and not await self._register(key, known, name, here.epoch):
                 continue
             if known == name or not self._one_server:
                 return Voucher(name, key)
         raise StoreUnavailable(_RESTLESS)
 
-    async def _register(self, key: bytes, known: bytes, name: bytes) -> bool:
-        # A new bucket brings all those along that its server has by our map. Should the map be old, they are known
-        # under a name that does not answer for them: then nothing counts before they are settled, too.
-        more = [] if known else self._wire.together(key, (self._n.at(bucket) for bucket in range(BUCKETS)))
-        args = [tag_of(key), known, name, *(tag_of(one) for one in more)]
+    async def _register(self, key: bytes, known: bytes, name: bytes, epoch: int) -> bool:
+        # A bucket brings all those along that its server has by its own word, and that were known under the same name.
+        # Should it be wrong, they are known under a name that does not answer for them: then nothing counts before they
+        # are settled, too.
+        more = await self._wire.together(key, [self._n.at(bucket) for bucket in range(BUCKETS)])
+        args = [tag_of(key), known, name, epoch, *(tag_of(one) for one in more)]
         said = await self.ask(scripts.REGISTER, [self._n.meta, self._n.keys, self._n.news], args)
         if said:
             return False
@@ -255,6 +281,17 @@ class Home:
     async def note(self, field: str, value: float, *, rising: bool) -> None:
         """Set a number that home keeps; *rising*: never to a lower one."""
         await self.ask(scripts.SET, [self._n.meta], [field, repr(value), "rising" if rising else ""])
+
+    async def note_replicas(self) -> None:
+        """
+        Keep how many replicas there ever were at most, if that has risen.
+
+        Who opens the store tomorrow, and finds a primary that was deposed, must know that it had some.
+        """
+        most = self._wire.most_replicas
+        if most > self._noted_replicas:
+            await self.note("replicas", most, rising=True)
+            self._noted_replicas = most
 
     async def set_lease(self, lease_s: float) -> None:
         """
@@ -327,6 +364,7 @@ class HomeSide:
         return await self._home.ask(script, keys, args, purpose=self._purpose, durable=durable, wait_s=self._wait_s)
 
     async def join(self, node: str, *, label: str) -> float:
+        await self._home.note_replicas()
         self._lease_s = float((await self._ask(scripts.JOIN, [self._n.nodes], [node, label], durable=True))[0])
         return self._lease_s
 
@@ -339,6 +377,7 @@ class HomeSide:
         if said[0] == b"gone":
             return None
         self._home.beaten(sent, self._lease_s)
+        await self._home.note_replicas()
         return _tail(self._home.epoch, said)
 
     async def tail(self, after: int) -> Tail:

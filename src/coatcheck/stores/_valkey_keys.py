@@ -38,7 +38,7 @@ TOMB = struct.Struct(">?32sH")
 """noted: whether its end is in the log; digest, or zeros; length of the owner; the owner follows."""
 
 FAMILY_HEAD = struct.Struct(">Iq")
-"""generation, rotated_at."""
+"""generation, rotated_at; this is -1 once somebody ends what was made for its client."""
 
 NO_DIGEST = bytes(32)
 
@@ -101,11 +101,14 @@ class Row(msgspec.Struct, frozen=True):
     A session as it stands in its row.
 
     Attributes:
-        epoch: In which it was made. tickets: for each claim that was changed, the number of the last change.
+        epoch: In which it was made. life: of home, that it was made in: another one, and it does not count.
+
+        tickets: for each claim that was changed, the number of the last change.
     """
 
     record: Record
     epoch: int
+    life: bytes
     tickets: Mapping[str, int] = {}
 
     @property
@@ -115,7 +118,7 @@ class Row(msgspec.Struct, frozen=True):
         return min(session.expires_at, session.seen_at + session.idle_s)
 
 
-_Rest = tuple[bytes, bytes, tuple[str, ...], int, int | None, bool, str | None, str | None, dict[str, int]]
+_Rest = tuple[bytes, bytes, tuple[str, ...], int, int | None, bool, str | None, str | None, bytes, dict[str, int]]
 _rest = msgspec.msgpack.Decoder(_Rest)
 
 
@@ -143,6 +146,7 @@ def pack(row: Row) -> bytes:
         session.persistent,
         device.ip,
         device.user_agent,
+        row.life,
         row.tickets,
     )
     return head + sub + msgspec.msgpack.encode(rest)
@@ -152,7 +156,7 @@ def unpack(sid: str, raw: bytes) -> Row:
     """Return what *raw* says of the session *sid*."""
     _, version, epoch, seen_at, idle_s, expires_at, digest, length = HEAD.unpack_from(raw)
     sub, at = _text(raw, HEAD.size, length)
-    claims, data, amr, created_at, auth_time, persistent, ip, agent, tickets = _rest.decode(raw[at:])
+    claims, data, amr, created_at, auth_time, persistent, ip, agent, life, tickets = _rest.decode(raw[at:])
     session = Session(
         sid=sid,
         sub=sub,
@@ -167,7 +171,7 @@ def unpack(sid: str, raw: bytes) -> Row:
         device=Device(ip=ip, user_agent=agent),
         version=version,
     )
-    return Row(Record(session=session, digest=Digest(digest), data=data), epoch, tickets)
+    return Row(Record(session=session, digest=Digest(digest), data=data), epoch, life, tickets)
 
 
 def _text(raw: bytes, at: int, length: int) -> tuple[str | None, int]:

@@ -5,14 +5,9 @@ A *line* is one or two connections to one server for one purpose, so that no pur
 the connections are busy gathers, and goes out together, followed by one ``WAITAOF`` for all of it where any of it has
 to last. Alone, a caller waits for nobody, and no task is made for it.
 
-A replica says what it has on disk when it is asked, and once a second by itself. It is asked by ``WAITAOF``, once, and
-if the question reaches it together with what was written, it answers before it has synced, and then not for a second.
-So the question goes out after the answers have come (the replica has the change by then), and is asked again soon.
-
 Rules of this module:
 
-1. ``WAITAOF`` goes out on the connection that wrote, behind what was written: it speaks of what this connection wrote.
-   Both its counts are compared with what was asked for.
+1. What has to last is asked for on the connection that wrote it (:mod:`._valkey_disks`).
 2. A caller hears its outcome after the disks were waited for, never before.
 3. A caller that gives up takes nobody else with it: a group is a task of its own.
 4. A connection is used again only after answers that were understood to their end. Cancelled, timed out, broken: it is
@@ -29,6 +24,7 @@ from typing import Any
 
 from coatcheck.errors import NotOpen, StoreUnavailable
 from coatcheck.stores._valkey_connect import Link
+from coatcheck.stores._valkey_disks import COUNT, Disks, judge, sync, waitaof
 from coatcheck.stores._valkey_faults import (
     DRIVERS,
     Lost,
@@ -36,18 +32,11 @@ from coatcheck.stores._valkey_faults import (
     code_of,
     of_losing,
     of_reply,
-    of_sync,
 )
-from coatcheck.stores._valkey_refuse import parse_info
 
 MOST = 256
 MOST_WAITING = 10_000
-LOOK_S = 1.0
-"""How often a server is asked how many replicas it has."""
-
-_FIRST_ROUND_S, _LONGEST_ROUND_S = 0.01, 0.1
 _ASKING = b"*1\r\n$6\r\nASKING\r\n"
-_INFO = b"*2\r\n$4\r\nINFO\r\n$11\r\nreplication\r\n"
 _MARGIN_S = 0.2
 _MARGIN_PART = 0.1
 
@@ -91,39 +80,6 @@ class Ask:
                 self.future.set_exception(outcome)
             else:
                 self.future.set_result(outcome)
-
-
-class Disks:
-    """
-    How many replicas of a server must have a change on disk.
-
-    Args:
-        needed: Says it. is_counting: whether to go on asking how many are connected.
-
-    Attributes:
-        needed: Their number. connected: how many the server had when it was last asked. most: how many it ever had.
-    """
-
-    def __init__(self, needed: Callable[[Disks], int], *, is_counting: bool) -> None:
-        self._needed = needed
-        self._asked_at = 0.0
-        self._is_counting = is_counting
-        self.connected = 0
-        self.most = 0
-
-    @property
-    def needed(self) -> int:
-        return self._needed(self)
-
-    def is_due(self, now: float) -> bool:
-        """Say whether to ask again now."""
-        return self._is_counting and now - self._asked_at >= LOOK_S
-
-    def saw(self, connected: int, now: float) -> None:
-        """Note that the server has *connected* replicas."""
-        self.connected = connected
-        self.most = max(self.most, connected)
-        self._asked_at = now
 
 
 class Line:
@@ -249,10 +205,11 @@ class Line:
             ask.shard = link.checked.shard
         is_counting = is_durable and self._disks.is_due(self._now())
         if is_counting:
-            packed.append(_INFO)
-        is_here_only = is_durable and self._disks.needed == 0
+            packed.append(COUNT)
+        needed = self._disks.needed if is_durable else 0
+        is_here_only = is_durable and needed == 0
         if is_here_only:  # nobody else is asked, so the question goes along
-            packed.append(_waitaof(0, self._until(group) - self._now()))
+            packed.append(waitaof(0, self._until(group) - self._now()))
         await link.send(packed)
         lasting = []
         for ask in group:
@@ -267,31 +224,21 @@ class Line:
             else:
                 ask.settle(answer)
         if is_counting:
-            self._count(await link.read())
+            self._disks.count(await link.read(), self._now())
         if is_durable:
-            fault = _judge(await link.read(), 0) if is_here_only else await self._sync(link, self._until(group))
+            if is_here_only:
+                fault = judge(await link.read(), 0)
+            else:
+                fault, is_all_read = await sync(link, needed, self._until(group))
+                is_sound = is_sound and is_all_read
             for ask, answer in lasting:
                 ask.settle(answer if fault is None else fault)
         return is_sound
-
-    async def _sync(self, link: Link, until: float) -> Exception | None:
-        """Wait until all that this connection wrote is on the disks; return what is wrong if it is not."""
-        needed, round_s = self._disks.needed, _FIRST_ROUND_S
-        while True:
-            await link.send([_waitaof(needed, min(until - self._now(), round_s))])
-            fault = _judge(await link.read(), needed)
-            if not isinstance(fault, NotOnDisk) or self._now() >= until:
-                return fault
-            round_s = min(2 * round_s, _LONGEST_ROUND_S)
 
     def _until(self, group: Sequence[Ask]) -> float:
         """Return when to give up waiting for the disks: so that the last caller still hears how many there were."""
         until = max(ask.until for ask in group if ask.is_durable)
         return until - min(_MARGIN_S, _MARGIN_PART * (until - self._now()))
-
-    def _count(self, answer: Any) -> None:
-        if isinstance(answer, bytes):
-            self._disks.saw(int(parse_info(answer).get("connected_slaves", "0")), self._now())
 
     def _pop(self) -> Link | None:
         while self._idle:
@@ -348,26 +295,3 @@ def _settle(group: Sequence[Ask], outcome: Exception) -> None:
         # Before it was sent, nothing happened, whatever it was.
         unsent = isinstance(outcome, Lost) and not ask.is_sent
         ask.settle(NotDone(outcome.said) if unsent and isinstance(outcome, Lost) else outcome)
-
-
-def _waitaof(replicas: int, wait_s: float) -> bytes:
-    millis = max(1, int(wait_s * 1000))  # 0 would be for ever
-    words = (b"WAITAOF", b"1", b"%d" % replicas, b"%d" % millis)
-    return b"*4\r\n" + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
-
-
-def _judge(answer: Any, replicas: int) -> Exception | None:
-    """Return what is wrong with what WAITAOF answered."""
-    if isinstance(answer, Exception):
-        return of_sync(answer)
-    here, there = int(answer[0]), int(answer[1])
-    if here >= 1 and there >= replicas:
-        return None
-    missing = "that of the primary is missing" if here < 1 else f"{replicas - there} of {replicas} replicas are missing"
-    remedy = "start what is missing; durability= in the URL asks for fewer, and says what may be lost"
-    on = min(here, 1) + min(there, replicas)
-    return NotOnDisk(f"Valkey: on {on} of {1 + replicas} disks, {missing}; {remedy}")
-
-
-class NotOnDisk(StoreUnavailable):
-    """Written, and not on as many disks as it must be on. This server may be one that was deposed."""

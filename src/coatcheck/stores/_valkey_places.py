@@ -21,9 +21,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from coatcheck.stores._valkey_connect import Connector, ask_once
+from coatcheck.stores._valkey_connect import Connector
+from coatcheck.stores._valkey_disks import Disks
 from coatcheck.stores._valkey_faults import Fault, NotDone, Refused, code_of, of_connecting
-from coatcheck.stores._valkey_line import Disks, Line
+from coatcheck.stores._valkey_line import Line
 from coatcheck.stores._valkey_refuse import parse_info
 from coatcheck.stores._valkey_url import Host, Settings
 
@@ -105,6 +106,7 @@ class Places:
         self._epoch = -1
         self._began = float("-inf")
         self._looking: asyncio.Task[None] | None = None
+        self._is_closed = False
         self._now = asyncio.get_running_loop().time
 
     def of(self, slot: int) -> Server | None:
@@ -123,7 +125,15 @@ class Places:
     @property
     def primaries(self) -> list[Server]:
         """Those that have slots."""
-        return [server for server in self.servers if server in set(self._slots)]
+        used = set(self._slots)
+        return [server for server in self.servers if server in used]
+
+    def now(self, server: Server) -> Server | None:
+        """Return *server*, or what has taken its place."""
+        if server in self.servers:
+            return server
+        is_known = bool(server.shard) or self._settings.mode != "cluster"
+        return next((one for one in self.servers if is_known and one.shard == server.shard), None)
 
     async def look(self) -> None:
         """
@@ -132,16 +142,25 @@ class Places:
         Raises:
             NotDone: Nobody says it. Refused: nobody may be asked.
         """
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._look_soon())
-            self._looking.add_done_callback(lambda task: task.cancelled() or task.exception())
-        await asyncio.shield(self._looking)
+        looking = self._begin()
+        try:
+            await asyncio.shield(looking)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self._is_closed and task is not None and not task.cancelling():
+                raise NotDone("the store is closed") from None  # the look was cancelled, and not its caller
+            raise
 
     def look_behind(self) -> None:
         """Begin a look if none is under way; nobody waits for it."""
+        if not self._is_closed:
+            self._begin()
+
+    def _begin(self) -> asyncio.Task[None]:
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look_soon())
             self._looking.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return self._looking
 
     async def _look_soon(self) -> None:
         await asyncio.sleep(max(0.0, self._began + LOOK_GAP_S - self._now()))
@@ -182,6 +201,7 @@ class Places:
 
     async def close(self) -> None:
         """Look no more."""
+        self._is_closed = True
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.wait([self._looking])
@@ -206,7 +226,10 @@ async def first_good(
     try:
         while waiting or pending:
             if waiting:
-                pending.add(asyncio.create_task(_bounded(ask(waiting.pop()))))
+                task = asyncio.create_task(_bounded(ask(waiting.pop())))
+                # Whoever fails when another has answered is asked no more: nobody else would hear of it.
+                task.add_done_callback(lambda task: task.cancelled() or task.exception())
+                pending.add(task)
             done, pending = await asyncio.wait(
                 pending, timeout=_STAGGER_S if waiting else None, return_when=asyncio.FIRST_COMPLETED
             )
@@ -246,10 +269,10 @@ class SentinelPlaces(Places):
 
     async def _ask(self, host: Host) -> View:
         settings, name = self._settings, self._settings.master
-        answers = await ask_once(
-            self._connector,
+        answers = await self._connector.ask(
             host,
-            (settings.sentinel_user, settings.sentinel_password),
+            settings.sentinel_user,
+            settings.sentinel_password,
             ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name),
             ("SENTINEL", "MASTER", name),
             ("SENTINEL", "REPLICAS", name),
@@ -280,8 +303,8 @@ class ClusterPlaces(Places):
 
     async def _ask(self, host: Host) -> View:
         settings = self._settings
-        who = (settings.user, settings.password)
-        info, shards = await ask_once(self._connector, host, who, ("CLUSTER", "INFO"), ("CLUSTER", "SHARDS"))
+        asked = (("CLUSTER", "INFO"), ("CLUSTER", "SHARDS"))
+        info, shards = await self._connector.ask(host, settings.user, settings.password, *asked)
         for answer in (info, shards):
             if isinstance(answer, Exception):
                 if "cluster support disabled" in str(answer):

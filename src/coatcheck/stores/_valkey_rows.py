@@ -16,7 +16,7 @@ import asyncio
 import random
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from coatcheck.errors import StoreUnavailable
 from coatcheck.records import ENDED, Digest, Ended, Kind, Reason, Record
@@ -72,7 +72,7 @@ def _said_of(found: _Found, digest: Digest) -> Record | Ended | None:
         return None if found.tomb is None else Ended(Reason.REVOKED)
     if row.record.digest != digest:
         return Ended(Reason.RENEWED)
-    return row.record if row.epoch >= found.here.bar else Ended(Reason.REVOKED)
+    return row.record if found.here.counts(row) else Ended(Reason.REVOKED)
 
 
 class Change(NamedTuple):
@@ -112,18 +112,25 @@ class Rows:
         """Where there is one server: everything in one step."""
         keys = [self._n.pointer(digest), self._n.meta]
         reply = await self._wire.run(scripts.LOOK, keys, [], purpose=Purpose.READS, durable=False)
-        name, (known, epoch, bar), key, raw, tomb = reply.value
-        if known != name or int(epoch) < self._home.epoch:
+        name, (known, unsure, epoch, bar, life), key, raw, tomb = reply.value
+        if known != name or unsure or int(epoch) < self._home.epoch:
             return await self._look_twice(digest)  # home finds out what it means
         if key is None:
             return None
-        here = Here(int(epoch), int(bar), {tag_of(key): name})
+        here = Here(int(epoch), int(bar), life, {tag_of(key): name})
         return _Found(here, Voucher(name, key), raw, tomb)
 
     async def _look_twice(self, digest: Digest) -> _Found | None:
         pointer = self._n.pointer(digest)
-        key = (await self._wire.command("GET", pointer, key=pointer)).value
-        return None if key is None else await self._read(key, self._home.recently(key))
+        for _ in range(TRIES):
+            name, key = (await self.run(scripts.POINTED, [pointer], purpose=Purpose.READS)).value
+            if key is not None:  # whoever says so: it never changes
+                return await self._read(key, self._home.recently(key))
+            here = self._home.recently(pointer) or await self._home.here([pointer])
+            if here.knows(Voucher(name, pointer)):
+                return None
+            await self._home.settle(pointer)
+        raise StoreUnavailable(_UNSETTLED)
 
     async def _read(self, key: bytes, here: Here | None) -> _Found:
         read = self.run(scripts.READ, [key, key.replace(b"}:s:", b"}:t:", 1)], purpose=Purpose.READS)
@@ -140,10 +147,24 @@ class Rows:
             found = await self._read(self.key(sid), here)
             if found.here.knows(found.voucher):
                 row = found.row()
-                return row if row is not None and row.epoch >= found.here.bar else None
+                return row if row is not None and found.here.counts(row) else None
             await self._home.settle(found.voucher.key)
             here = None
         raise StoreUnavailable(_UNSETTLED)
+
+    async def over(self, sids: Sequence[str]) -> list[str]:
+        """Return those that have ended, and whose end is in the log if it must be."""
+        if not sids:
+            return []
+        here = await self._home.here(self.key(sid) for sid in sids)
+
+        async def is_over(sid: str) -> bool:
+            # What is told by nobody who counts is not over.
+            found = await self._read(self.key(sid), here)
+            is_noted = found.tomb is None or found.tomb[:1] == b"\1"
+            return here.knows(found.voucher) and found.raw is None and is_noted
+
+        return [sid for sid, over in zip(sids, await each(is_over, sids), strict=True) if over]
 
     async def rows(self, sids: Sequence[str]) -> list[Row | None]:
         """Return the rows of several."""
@@ -217,13 +238,20 @@ class Rows:
     # --- some end ---
 
     async def end(
-        self, sids: Sequence[str], *, kind: Kind, stamp: Stamp, of: str | None = None, listed: bool = False
+        self,
+        sids: Sequence[str],
+        *,
+        kind: Kind,
+        stamp: Stamp,
+        of: str | None = None,
+        only: Literal["", "listed", "ended"] = "",
     ) -> int | None:
         """
         End sessions: tombstones, then the log, then the note.
 
         Args:
-            of: Only this subject's. listed: what is in the log already is left alone.
+            of: Only this subject's. only: *listed*: what is in the log already is left alone. *ended*: what lives, too;
+                what somebody else is ending is said again.
 
         Returns:
             None where there was nothing to end, because of these two.
@@ -232,7 +260,7 @@ class Rows:
 
         async def end(sid: str) -> Voucher | None:
             keys = self.beside(sid)
-            args = ["" if of is None else "1", of or "", "1" if listed else ""]
+            args = ["" if of is None else "1", of or "", only]
             args += [entries[sid], str(stamp.now), str(stamp.forget_token), sid]
             name, said = (await self.run(scripts.END, keys, args, purpose=Purpose.ENDING)).value
             return Voucher(name, keys[0]) if said == b"ok" else None
@@ -244,10 +272,11 @@ class Rows:
         lines = [Line(kind, sid, ENDED, stamp.forget_change) for sid in ended]
         known = [voucher for voucher in vouchers.values() if voucher is not None]
         position = await self._home.append(lines, known, purpose=Purpose.ENDING)
-        await each(lambda sid: self.close(sid, entries[sid]), ended)
+        await each(lambda sid: self.close(sid, entries[sid], as_end=True), ended)
         return position
 
-    async def close(self, sid: str, entry: str) -> None:
+    async def close(self, sid: str, entry: str, *, as_end: bool = False) -> None:
         """Note that what is open of a session is in the log. Not waited for to be durable: a sweep would find it."""
         _, tomb, opened, _ = self.beside(sid)
-        await self._wire.run(scripts.CLOSE, [tomb, opened], [entry], purpose=Purpose.ENDING, durable=False)
+        args = [entry, "1" if as_end else ""]
+        await self._wire.run(scripts.CLOSE, [tomb, opened], args, purpose=Purpose.ENDING, durable=False)

@@ -32,8 +32,9 @@ local name = string.match(info, 'master_replid:(%x+)')
 # All of home's have KEYS[1] = meta. KEYS[2] and [3], where they append: log, news.
 _HOME = """
 local meta = KEYS[1]
-local known = redis.call('HGET', meta, 'name')
-if known ~= name then return {'elsewhere', known, name} end
+local known = redis.call('HMGET', meta, 'name', 'unsure', 'epoch')
+if known[1] ~= name then return {'elsewhere', known[1], name} end
+if known[2] then return {'unsure', known[3]} end
 local function ok(...) return {'ok', redis.call('HGET', meta, 'epoch'), ...} end
 """
 
@@ -73,27 +74,44 @@ BEGIN_ERA = _script(
 local meta = KEYS[1]
 local known = redis.call('HGET', meta, 'name')
 if known == name then return {'ok'} end
-if (known or '') ~= ARGV[1] then return {'again'} end
+-- It was this server that proved itself, and no other that is asked now.
+if (known or '') ~= ARGV[1] or name ~= ARGV[4] then return {'again'} end
 local epoch = redis.call('HGET', meta, 'epoch')
-local era
+local era = math.floor(tonumber(epoch or ARGV[5]) / 2^20) + 1
 if epoch then
-  era = math.floor(tonumber(epoch) / 2^20) + 1
+  -- What is here may be older than what servers of rows have become since: none counts before it proves itself anew.
+  for _, field in ipairs(redis.call('HKEYS', meta)) do
+    if string.sub(field, 1, 3) == 'at:' then redis.call('HDEL', meta, field) end
+  end
 else
-  -- Nothing is here. Rows may be, on other shards, of an era that nobody remembers: later than all of them, and a bar.
-  era = tonumber(redis.call('TIME')[1])
+  -- Nothing is here. Rows may be, on other shards, of a life that nobody remembers: none of them counts.
+  era = math.max(era, tonumber(redis.call('TIME')[1]))
   redis.call('DEL', KEYS[2], KEYS[5])
 end
 local new = string.format('%.0f', (era + tonumber(ARGV[2])) * 2^20)
-redis.call('HSET', meta, 'epoch', new, 'name', name)
+redis.call('HSET', meta, 'epoch', new, 'name', name, 'unsure', '1')
 if not epoch then
-  redis.call('HSET', meta, 'bar', new, 'head', '0', 'trimmed', '0', 'lease', ARGV[3], 'replicas', '0')
+  redis.call('HSET', meta, 'bar', new, 'life', ARGV[6], 'head', '0', 'trimmed', '0', 'lease', ARGV[3], 'replicas', '0')
 end
 redis.call('DEL', KEYS[4])
 redis.call('SPUBLISH', KEYS[3], '')
 return {epoch and 'new' or 'first'}
 """,
 )
-"""KEYS meta, log, news, keys, nodes; ARGV the known name or '', a draw, the lease."""
+"""KEYS meta, log, news, keys, nodes; ARGV the known name or '', a draw, the lease, who has proved itself, the highest
+epoch that was seen, the name of a new life."""
+
+SURE = _script(
+    "sure",
+    _NAME
+    + """
+local known = redis.call('HMGET', KEYS[1], 'name', 'epoch')
+redis.call('HINCRBY', KEYS[1], 'asked', 1)
+if known[1] == name and known[2] == ARGV[1] then redis.call('HDEL', KEYS[1], 'unsure') end
+return 1
+""",
+)
+"""KEYS meta; ARGV the epoch that is durable. Repeatable."""
 
 REGISTER = _home(
     "register",
@@ -101,18 +119,19 @@ REGISTER = _home(
 local field = 'at:' .. ARGV[1]
 local said = redis.call('HGET', meta, field)
 if (said or '') ~= ARGV[2] then return {'again'} end
+-- A name comes back when a slot does, and no name with each era; the epoch in which it was read does not
+-- (*register-in-its-epoch*).
+if redis.call('HGET', meta, 'epoch') ~= ARGV[4] then return {'again'} end
+-- One promotion concerns all that the server had. A slot that moved away from it concerns this one only: the others
+-- keep their name, or two servers would take it from each other for ever.
+for i = 5, #ARGV do
+  local other = 'at:' .. ARGV[i]
+  if redis.call('HGET', meta, other) == said then redis.call('HSET', meta, other, ARGV[3]) end
+end
 redis.call('HSET', meta, field, ARGV[3])
-if not said then
-  for i = 4, #ARGV do redis.call('HSETNX', meta, 'at:' .. ARGV[i], ARGV[3]) end
-elseif said ~= ARGV[3] then
-  -- One promotion concerns all that the server had. What was read of it may never have been durable, and versions are
-  -- given out again: so no access token of before counts.
-  local fields = redis.call('HGETALL', meta)
-  for i = 1, #fields, 2 do
-    if string.sub(fields[i], 1, 3) == 'at:' and fields[i + 1] == said then
-      redis.call('HSET', meta, fields[i], ARGV[3])
-    end
-  end
+if said and said ~= ARGV[3] then
+  -- What was read of the old one may never have been durable, and versions are given out again: so no access token of
+  -- before counts.
   redis.call('HINCRBY', meta, 'epoch', 1)
   redis.call('DEL', KEYS[2])
   redis.call('SPUBLISH', KEYS[3], '')
@@ -120,14 +139,15 @@ end
 return ok()
 """,
 )
-"""KEYS meta, keys, news; ARGV bucket, its known name or '', its new one, more buckets of that server. Repeatable."""
+"""KEYS meta, keys, news; ARGV bucket, its known name or '', its new one, the epoch in which the known one was read, all
+buckets of that server. Repeatable."""
 
 HERE = _home(
     "here",
     """
 local names = {}
 for i = 2, #ARGV do names[i - 1] = redis.call('HGET', meta, 'at:' .. ARGV[i]) end
-return ok(redis.call('HGET', meta, 'bar'), redis.call('HGET', KEYS[2], ARGV[1]), name, names)
+return ok(redis.call('HMGET', meta, 'bar', 'life'), redis.call('HGET', KEYS[2], ARGV[1]), name, names)
 """,
 )
 """KEYS meta, secrets; ARGV a secret or '', buckets."""
@@ -257,8 +277,15 @@ return ok(held)
 )
 """KEYS meta, nodes; ARGV the lease. Only while nobody holds one of another length. Repeatable."""
 
-PROBE = _script("probe", _NAME + "redis.call('SET', KEYS[1], '1')\nreturn {name}")
-"""KEYS one of the slot that is asked. Repeatable."""
+PROBE = _script(
+    "probe",
+    _NAME
+    + """
+redis.call('SET', KEYS[1], '1')
+return {name, KEYS[2] and redis.call('HGET', KEYS[2], 'epoch')}
+""",
+)
+"""KEYS one of the slot that is asked; of home's, meta besides. Repeatable."""
 
 # --- keys and secrets; home ---
 
@@ -340,7 +367,8 @@ LOOK = _script(
     "look",
     _NAME
     + """
-local found = {name, redis.call('HMGET', KEYS[2], 'name', 'epoch', 'bar'), redis.call('GET', KEYS[1]), false, false}
+local home = redis.call('HMGET', KEYS[2], 'name', 'unsure', 'epoch', 'bar', 'life')
+local found = {name, home, redis.call('GET', KEYS[1]), false, false}
 if found[3] then
   found[4] = redis.call('GET', found[3])
   found[5] = redis.call('GET', (string.gsub(found[3], '}:s:', '}:t:', 1)))
@@ -349,6 +377,9 @@ return found
 """,
 )
 """KEYS pointer, meta. Only where there is one server: it reads a row that it was not told of."""
+
+POINTED = _script("pointed", _NAME + "return {name, redis.call('GET', KEYS[1])}")
+"""KEYS pointer."""
 
 CREATE = _script(
     "create",
@@ -395,6 +426,7 @@ if ARGV[1] ~= '' and (struct.unpack('>I2', lies, 33) == 65535 or string.sub(lies
   return {name, 'not_hers'}
 end
 if ARGV[3] ~= '' and not row and (not tomb or string.byte(tomb) == 1) then return {name, 'noted'} end
+if ARGV[3] == 'ended' and row then return {name, 'lives'} end
 redis.call('SET', KEYS[2], '\\0' .. lies)
 redis.call('DEL', KEYS[1])
 redis.call('ZADD', KEYS[3], ARGV[5], ARGV[4])
@@ -404,20 +436,21 @@ return {name, 'ok'}
 """,
 )
 """
-KEYS row, tombstone, open, ends; ARGV whether only somebody's, whose, whether what is noted is left alone, an entry in
-open, since when, until when it is remembered, sid. Repeatable.
+KEYS row, tombstone, open, ends; ARGV whether only somebody's, whose, '' or 'listed' (what is noted is left alone) or
+'ended' (what lives, too), an entry in open, since when, until when it is remembered, sid. Repeatable.
 """
 
 CLOSE = _script(
     "close",
     """
 redis.call('ZREM', KEYS[2], ARGV[1])
-local tomb = redis.call('GET', KEYS[1])
+-- Only who appended an end notes it: the tombstone may have come after the change that is closed here.
+local tomb = ARGV[2] ~= '' and redis.call('GET', KEYS[1])
 if tomb then redis.call('SET', KEYS[1], '\\1' .. string.sub(tomb, 2)) end
 return 1
 """,
 )
-"""KEYS tombstone, open; ARGV an entry in open that is in the log now. Repeatable."""
+"""KEYS tombstone, open; ARGV an entry in open that is in the log now, whether as an end. Repeatable."""
 
 TOUCH = _script(
     "touch",
@@ -440,10 +473,14 @@ POINT = _script(
 local there = redis.call('GET', KEYS[1])
 if there and there ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1])
+if ARGV[2] ~= '' then redis.call('ZADD', KEYS[2], ARGV[2], ARGV[3]) end
 return there and 2 or 1
 """,
 )
-"""KEYS pointer; ARGV where it leads. 1: made, 2: was there, 0: another is there."""
+"""
+KEYS pointer, ends; ARGV where it leads, when a sweep is to look at it or '', its entry there. 1: made, 2: was there, 0:
+another is there. Repeatable.
+"""
 
 FORGET_AT = _script(
     "forget_at",
@@ -472,12 +509,25 @@ return {'many', redis.call('ZRANGE', KEYS[1], 0, -1)}
 
 RAISE = _script(
     "raise",
-    "return {redis.call('HINCRBY', KEYS[2], 'generation', ARGV[1]), redis.call('ZRANGE', KEYS[1], 0, -1)}",
+    """
+local generation = redis.call('HGET', KEYS[2], 'generation')
+if not generation then
+  -- It may have been here and be lost. Rows elsewhere remember numbers of before: this one is to be higher.
+  redis.call('HSET', KEYS[2], 'generation', string.format('%.0f', tonumber(redis.call('TIME')[1]) * 2^20))
+end
+return {redis.call('HINCRBY', KEYS[2], 'generation', ARGV[1]), redis.call('ZRANGE', KEYS[1], 0, -1)}
+""",
 )
 """KEYS list, numbers; ARGV by how much. Repeatable."""
 
-UNLIST = _script("unlist", "return redis.call('ZREM', KEYS[1], unpack(ARGV))")
+LISTED = _script("listed", _NAME + "return {name, redis.call('ZREVRANGE', KEYS[1], 0, -1)}")
+"""KEYS list. The newest first."""
+
+UNLIST = _script("unlist", "for i = 1, #ARGV do redis.call('ZREM', KEYS[1], ARGV[i]) end\nreturn 1")
 """KEYS list; ARGV sids. Repeatable."""
+
+EXPECT = _script("expect", "return redis.call('ZADD', KEYS[1], ARGV[1], ARGV[2])")
+"""KEYS ends; ARGV when, an entry there. Repeatable."""
 
 # --- families: the bucket of the family's id ---
 
@@ -499,12 +549,28 @@ ROTATE = _script(
     "rotate",
     """
 local family = redis.call('GET', KEYS[1])
-if not family or struct.unpack('>I4', family) ~= tonumber(ARGV[1]) then return 0 end
+if not family then return 0 end
+local generation, rotated_at = struct.unpack('>I4i8', family)
+if generation ~= tonumber(ARGV[1]) or rotated_at < 0 then return 0 end
 redis.call('SET', KEYS[1], struct.pack('>I4i8', tonumber(ARGV[1]) + 1, tonumber(ARGV[2])) .. string.sub(family, 13))
 return 1
 """,
 )
 """KEYS family; ARGV generation, now."""
+
+CLOSE_FAMILY = _script(
+    "close_family",
+    """
+local family = redis.call('GET', KEYS[1])
+if not family then return 0 end
+redis.call('SET', KEYS[1], string.sub(family, 1, 4) .. struct.pack('>i8', -1) .. string.sub(family, 13))
+return 1
+""",
+)
+"""KEYS family. It counts no more, and can still be found by who ends what was made with it. Repeatable."""
+
+READ_CLIENT = _script("read_client", _NAME + "return {name, redis.call('SMEMBERS', KEYS[1])}")
+"""KEYS the client's."""
 
 DROP_FAMILY = _script(
     "drop_family",
@@ -533,12 +599,17 @@ if over > tonumber(ARGV[1]) then
   redis.call('ZADD', KEYS[2], string.format('%.0f', over), ARGV[2])
   return {0}
 end
+-- What led to it is still there, and this tombstone until that is gone, too. There is nothing to tell of it.
+local length = struct.unpack('>I2', row, 70)
+local tomb = '\\1' .. string.sub(row, 38, 71 + (length == 65535 and 0 or length))
+redis.call('SET', KEYS[3], tomb)
+redis.call('ZADD', KEYS[2], ARGV[1], ARGV[3])
 redis.call('DEL', KEYS[1])
 redis.call('ZREM', KEYS[2], ARGV[2])
-return {1, row}
+return {1, tomb}
 """,
 )
-"""KEYS row, ends; ARGV now, its entry there. Repeatable."""
+"""KEYS row, ends, tombstone; ARGV now, its entry there, that of its tombstone. Repeatable."""
 
 SWEEP_TOMB = _script(
     "sweep_tomb",
@@ -546,12 +617,22 @@ SWEEP_TOMB = _script(
 local tomb, due = redis.call('GET', KEYS[1]), redis.call('ZSCORE', KEYS[2], ARGV[2])
 if not due or tonumber(due) > tonumber(ARGV[1]) then return {0} end
 if tomb and string.byte(tomb) == 0 then return {0} end
+if ARGV[3] == '' then return {1, tomb} end
 redis.call('DEL', KEYS[1])
 redis.call('ZREM', KEYS[2], ARGV[2])
-return {1, tomb}
+return {1}
 """,
 )
-"""KEYS tombstone, ends; ARGV now, its entry there. What is not in the log yet stays. Repeatable."""
+"""KEYS tombstone, ends; ARGV now, its entry there, '' to look only. What is not in the log yet stays. Repeatable."""
+
+SETTLE = _script(
+    "settle",
+    """
+local due = redis.call('ZSCORE', KEYS[1], ARGV[2])
+return due and tonumber(due) <= tonumber(ARGV[1]) and redis.call('ZREM', KEYS[1], ARGV[2])
+""",
+)
+"""KEYS ends; ARGV now, an entry there that was due and is not to end by itself. Repeatable."""
 
 SWEEP_POINTER = _script(
     "sweep_pointer",

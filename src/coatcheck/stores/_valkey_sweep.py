@@ -10,8 +10,6 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from coatcheck.records import ENDED, Kind
 from coatcheck.stores import _valkey_scripts as scripts
 from coatcheck.stores._valkey_home import Home, Line, Voucher
@@ -36,7 +34,7 @@ class Sweep:
         """See :meth:`coatcheck.stores.base.Store.sweep`."""
         await self._finish(now - OPEN_S)
         due = await self._due("ends", now, limit)
-        left = {b"s": limit, b"t": limit, b"d": limit, b"f": limit}
+        left = {b"s": limit, b"t": limit, b"d": limit, b"f": limit, b"u": limit}
         chosen = []
         for tag, entry in due:
             if left[entry[:1]] > 0:
@@ -67,44 +65,65 @@ class Sweep:
                 line = Line(Kind.CLAIMS, sid, unpack(sid, raw).record.session.version, int(forget_after))
             if raw is not None or tomb is not None:
                 # What it says must be so for ever: what was read may never have been durable (*durable-before-return*).
-                await self._rows.run(scripts.PROBE, [tag + b"probe"])
+                proved = (await self._rows.run(scripts.PROBE, [tag + b"probe"])).value[0]
+                if proved != name:
+                    continue  # it was read elsewhere
                 await self._home.append([line], [Voucher(name, keys[0])])
-            await self._rows.close(sid, entry.decode())
+            await self._rows.close(sid, entry.decode(), as_end=line.kind is Kind.REVOKED)
 
     # --- what is over ---
 
     async def _sweep(self, tag: bytes, entry: bytes, now: int) -> int:
-        work = {b"s": self._row, b"t": self._tomb, b"d": self._pointer, b"f": self._family}[entry[:1]]
+        kinds = {b"s": self._row, b"t": self._tomb, b"d": self._pointer, b"f": self._family, b"u": self._expected}
+        work = kinds[entry[:1]]
         gone: int = await work(tag, entry, now)
         return gone
 
     async def _row(self, tag: bytes, entry: bytes, now: int) -> int:
-        key, sid = tag + b"s:" + entry[1:], entry[1:].decode()
-        gone, *row = (await self._rows.run(scripts.SWEEP_ROW, [key, tag + b"ends"], [now, entry])).value
+        sid, tomb_entry = entry[1:], b"t" + entry[1:]
+        keys = [tag + b"s:" + sid, tag + b"ends", tag + b"t:" + sid]
+        gone, *tomb = (await self._rows.run(scripts.SWEEP_ROW, keys, [now, entry, tomb_entry])).value
         if gone:
-            record = unpack(sid, row[0]).record
-            await self._let_go(record.digest, record.session.sub, entry[1:])
+            await self._let_go(tomb[0], sid)
+            await self._rows.run(scripts.SWEEP_TOMB, [keys[2], keys[1]], [now, tomb_entry, "1"])
         return int(gone)
 
     async def _tomb(self, tag: bytes, entry: bytes, now: int) -> int:
         keys = [tag + b"t:" + entry[1:], tag + b"ends"]
-        gone, *tomb = (await self._rows.run(scripts.SWEEP_TOMB, keys, [now, entry])).value
-        if gone and tomb:
-            owner = tomb[0][35:].decode() if tomb[0][33:35] != b"\xff\xff" else None
-            await self._let_go(digest_of_tomb(tomb[0]), owner, entry[1:])
-        return int(gone)
+        is_due, *tomb = (await self._rows.run(scripts.SWEEP_TOMB, keys, [now, entry, ""])).value
+        if not is_due:
+            return 0
+        if tomb[0] is not None:
+            await self._let_go(tomb[0], entry[1:])
+        return int((await self._rows.run(scripts.SWEEP_TOMB, keys, [now, entry, "1"])).value[0])
 
-    async def _let_go(self, digest: bytes | None, sub: str | None, sid: bytes) -> None:
-        """Forget what led to a session that is gone."""
+    async def _let_go(self, tomb: bytes, sid: bytes) -> None:
+        """Forget what led to a session that is gone: before its tombstone goes, from which it is known."""
+        digest = digest_of_tomb(tomb)
+        sub = tomb[35:].decode() if tomb[33:35] != b"\xff\xff" else None
         if digest is not None:
             pointer = self._n.tag(digest) + b"d:" + digest
             await self._rows.run(scripts.UNDO, [pointer, Names.beside(pointer, "ends")], [b"d" + digest])
         if sub is not None:
             await self._rows.run(scripts.UNLIST, self._n.subject(sub)[:1], [sid])
 
+    async def _expected(self, tag: bytes, entry: bytes, now: int) -> int:
+        """Look after a session that was to be listed under a subject that its row did not yet name."""
+        length, rest = entry[1:].split(b":", 1)
+        sid, sub = rest[: int(length)], rest[int(length) :]
+        if await self._rows.over([sid.decode()]):
+            await self._rows.run(scripts.UNLIST, self._n.subject(sub.decode())[:1], [sid])
+            await self._rows.run(scripts.UNDO, [tag + b"none", tag + b"ends"], [entry])
+        return 0
+
     async def _pointer(self, tag: bytes, entry: bytes, now: int) -> int:
-        keys: Sequence[bytes] = [tag + b"d:" + entry[1:], tag + b"ends"]
-        return int((await self._rows.run(scripts.SWEEP_POINTER, keys, [now, entry])).value)
+        pointer, ends = tag + b"d:" + entry[1:], tag + b"ends"
+        key = (await self._wire.command("GET", pointer, key=pointer)).value
+        row = None if key is None else await self._rows.row(key.split(b"}:s:", 1)[1].decode())
+        if row is not None and row.record.digest == entry[1:]:
+            await self._rows.run(scripts.SETTLE, [ends], [now, entry])
+            return 0
+        return int((await self._rows.run(scripts.SWEEP_POINTER, [pointer, ends], [now, entry])).value)
 
     async def _family(self, tag: bytes, entry: bytes, now: int) -> int:
         key = tag + b"f:" + entry[1:]

@@ -1,89 +1,47 @@
 """
 Everything between the store and the Valkey servers. Floor 2; may import: floor 0.
 
-A call names a script and keys of one slot. It goes to the primary that has the slot, on a line of its purpose
-(:mod:`._valkey_line`), and comes back with an answer, or with :class:`StoreUnavailable` in bounded time.
+A call names a script and keys of one slot. It goes to the primary that has the slot, on a line of its purpose, and
+comes back with an answer, or with :class:`StoreUnavailable` in bounded time. From here downwards:
+
+- :mod:`._valkey_calls`: what may be tried again, and how long.
+- :mod:`._valkey_places`: where the primaries are.
+- :mod:`._valkey_line`: who goes together, on which connection; :mod:`._valkey_disks`: when a change counts.
+- :mod:`._valkey_connect`, :mod:`._valkey_refuse`: which server is accepted.
 
 Rules of this module:
 
-1. What was not executed is tried again until the call's time is over: another server has the slot, the server is
-   loading, became a replica, or is not there.
-2. What was sent and not answered may have been executed. It is sent once more if its caller says that it may be done
-   twice; else its caller hears that nobody knows.
-3. Nothing is asked of a replica, and nothing counts that is not on as many disks as it must be on.
-4. No text holds a password or a value.
+1. Nothing is asked of a replica, and nothing counts that is not on as many disks as it must be on.
+2. No text holds a password or a value.
+3. Nothing here survives a fork (:meth:`Wire.abandon`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import random
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from enum import StrEnum
-from typing import Any, NamedTuple, NoReturn
+from collections.abc import Awaitable, Iterable, Sequence
+from typing import Any
 
 from redis.asyncio.connection import Connection
 from redis.crc import key_slot
 
 from coatcheck.errors import CoatcheckError, Forked, NotOpen, StoreUnavailable, StoreUnusable
+from coatcheck.stores import _valkey_calls as calls
+from coatcheck.stores._valkey_calls import NO_ANSWER, Call, Calls, Purpose, Reply, nap
 from coatcheck.stores._valkey_connect import Connector, Link, Script, Word
-from coatcheck.stores._valkey_faults import Lost, NotDone, Refused
-from coatcheck.stores._valkey_line import Ask, Disks, Line, NotOnDisk
-from coatcheck.stores._valkey_places import LOOK_AGAIN_S, Places, Server, places
+from coatcheck.stores._valkey_disks import Disks
+from coatcheck.stores._valkey_faults import NotDone, Refused
+from coatcheck.stores._valkey_line import Line
+from coatcheck.stores._valkey_places import Places, Server, places, view_of_cluster
 from coatcheck.stores._valkey_push import POLL_S, Listener
 from coatcheck.stores._valkey_url import Settings
 
-__all__ = ["WAIT_S", "Purpose", "Reply", "Script", "Wire"]
+__all__ = ["Purpose", "Reply", "Script", "Wire"]
 
-log = logging.getLogger("coatcheck")
-WAIT_S = 5.0
-"""How long a call may take in all."""
-
-_FIRST_NAP_S, _LONGEST_NAP_S = 0.01, 0.25
 _PACKER = Connection(protocol=2)  # never connected; it knows how commands are written
 
 
-class Purpose(StrEnum):
-    """What a call is for. No purpose waits for another."""
-
-    HEART = "heart"
-    GUESTS = "guests"
-    BARRIER = "barrier"
-    ENDING = "ending"
-    WRITES = "writes"
-    READS = "reads"
-
-
 _SIZES = dict.fromkeys(Purpose, 2) | {Purpose.HEART: 1, Purpose.BARRIER: 1}
-
-
-class Reply(NamedTuple):
-    """
-    What a server answered.
-
-    Attributes:
-        shard: The part of the cluster that answered; empty where there is no cluster.
-    """
-
-    value: Any
-    shard: str
-
-
-class _Call:
-    """One call: what is sent, and how far it came."""
-
-    __slots__ = ("again", "is_durable", "naps", "packed", "purpose", "said", "until", "was_lost")
-
-    def __init__(self, packed: Sequence[bytes], purpose: Purpose, *, is_durable: bool, again: bool) -> None:
-        self.packed = packed
-        self.purpose = purpose
-        self.is_durable = is_durable
-        self.again = again
-        self.until = 0.0
-        self.naps = 0
-        self.was_lost = False
-        self.said = "no answer"
 
 
 class Wire:
@@ -104,9 +62,8 @@ class Wire:
         self._most = 0
         self._connector: Connector
         self._places: Places
+        self._calls: Calls
         self._listeners: dict[bytes, Listener] = {}
-        self._under_way = 0
-        self._warned: set[str] = set()
 
     def __repr__(self) -> str:
         return f"Wire({self._settings.shown!r})"
@@ -134,25 +91,25 @@ class Wire:
             StoreUnusable: One must not be, as it is. StoreUnavailable: one does not answer.
         """
         self._now = asyncio.get_running_loop().time
-        self._finished = asyncio.Event()
         self._connector = Connector(self._settings, self._scripts)
         self._places = places(self._settings, self._connector, self._made)
         self._places.moved = self._moved
-        said = "no answer"
+        self._calls = Calls(self._places, self._line, is_single=self._settings.mode == "single")
+        said = NO_ANSWER
         try:
-            async with asyncio.timeout(WAIT_S):
+            async with asyncio.timeout(calls.WAIT_S):
                 for naps in range(1000):
                     try:
                         await self._look_at_all()
                         break
                     except NotDone as fault:
                         said = fault.said
-                        await _nap(naps)
+                        await nap(naps)
             self._fault = None
         except Refused as refused:
             raise StoreUnusable(f"Valkey: {refused.said}") from None
         except TimeoutError:
-            raise StoreUnavailable(f"Valkey: {said}") from None
+            raise StoreUnavailable(f"Valkey: {said}; tried for {calls.WAIT_S:g} s") from None
         finally:
             if self._fault is not None:
                 await self._let_go()
@@ -163,9 +120,9 @@ class Wire:
             raise NotDone("slots of the cluster have no server; look at: valkey-cli --cluster check")
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(_kept(self._probe(server))) for server in self._places.primaries]
-        for task in tasks:
-            if (fault := task.result()) is not None:
-                raise fault
+        faults = [fault for task in tasks if (fault := task.result()) is not None]
+        for fault in sorted(faults, key=lambda fault: isinstance(fault, NotDone)):
+            raise fault  # one that no second try mends, if there is one
 
     async def _probe(self, server: Server) -> None:
         link = await self._connect(server, is_probing=True)
@@ -176,12 +133,7 @@ class Wire:
         if self._fault is not None:
             return
         self._fault = NotOpen("the store is closed")
-        if self._under_way:
-            try:
-                async with asyncio.timeout(WAIT_S):
-                    await self._finished.wait()
-            except TimeoutError:
-                pass
+        await self._calls.finish()
         await self._let_go()
 
     async def _let_go(self) -> None:
@@ -242,11 +194,11 @@ class Wire:
                 be on.
         """
         packed = _PACKER.pack_command("EVALSHA", script.sha, len(keys), *keys, *args)
-        return await self._run(_Call(packed, purpose, is_durable=durable, again=again), key_slot(keys[0]), wait_s)
+        return await self._run(Call(packed, purpose, is_durable=durable, again=again), key_slot(keys[0]), wait_s)
 
     async def command(self, *words: Word, key: bytes, purpose: Purpose = Purpose.READS) -> Reply:
         """Run one command that only reads, where *key* is."""
-        call = _Call(_PACKER.pack_command(*words), purpose, is_durable=False, again=True)
+        call = Call(_PACKER.pack_command(*words), purpose, is_durable=False, again=True)
         return await self._run(call, key_slot(key), None)
 
     async def everywhere(self, *words: Word) -> list[Reply]:
@@ -255,15 +207,19 @@ class Wire:
         packed = _PACKER.pack_command(*words)
 
         def there(server: Server) -> Awaitable[Reply]:
-            call = _Call(packed, Purpose.READS, is_durable=False, again=True)
-            return self._bounded(call, lambda: server, None)
+            call = Call(packed, Purpose.READS, is_durable=False, again=True)
+            return self._calls.run(call, lambda: self._places.now(server))
 
         return list(await asyncio.gather(*map(there, self._places.primaries)))
 
-    def together(self, key: bytes, others: Iterable[bytes]) -> list[bytes]:
-        """Return those of *others* that are where *key* is, as far as we know."""
-        server = self._places.of(key_slot(key))
-        return [other for other in others if self._places.of(key_slot(other)) is server]
+    async def together(self, key: bytes, others: Iterable[bytes]) -> list[bytes]:
+        """Return those of *others* that are where *key* is, in a cluster, by the word of the server that has it."""
+        shards = (await self.command("CLUSTER", "SHARDS", key=key)).value
+        slot = key_slot(key)
+        for _, _, _, ranges in view_of_cluster({}, shards, ("", 0), tls=False).primaries:
+            if any(first <= slot <= last for first, last in ranges):
+                return [other for other in others if any(first <= key_slot(other) <= last for first, last in ranges)]
+        return []
 
     async def wall(self, key: bytes) -> float:
         """Return the calendar of the server that has *key*, seconds."""
@@ -286,100 +242,9 @@ class Wire:
             self._listeners[channel] = listener
         await listener.pushed()
 
-    # --- how a call goes ---
-
-    def _run(self, call: _Call, slot: int, wait_s: float | None) -> Awaitable[Reply]:
-        return self._bounded(call, lambda: self._places.of(slot), wait_s, slot)
-
-    async def _bounded(
-        self, call: _Call, find: Callable[[], Server | None], wait_s: float | None, slot: int = -1
-    ) -> Reply:
+    def _run(self, call: Call, slot: int, wait_s: float | None) -> Awaitable[Reply]:
         self._check_usable()
-        wait_s = WAIT_S if wait_s is None else wait_s
-        now = self._now()
-        call.until = now + wait_s
-        if call.is_durable and now - self._places.looked_at > LOOK_AGAIN_S and self._settings.mode != "single":
-            self._places.look_behind()
-        self._under_way += 1
-        try:
-            async with asyncio.timeout_at(call.until):
-                return await self._again_and_again(call, find, slot)
-        except TimeoutError:
-            raise StoreUnavailable(f"Valkey: {call.said} for {wait_s:g} s") from None
-        finally:
-            self._under_way -= 1
-            if self._fault is not None and not self._under_way:
-                self._finished.set()
-
-    async def _again_and_again(self, call: _Call, find: Callable[[], Server | None], slot: int) -> Reply:
-        asking: Server | None = None
-        while True:
-            server = asking or find()
-            try:
-                if server is None:
-                    raise NotDone("slots of the cluster have no server; look at: valkey-cli --cluster check")
-                return await self._once(call, server, is_asking=asking is not None)
-            except NotDone as fault:
-                asking = await self._mend(call, fault, slot)
-            except Lost as fault:
-                self._lose(call, fault)
-
-    async def _once(self, call: _Call, server: Server, *, is_asking: bool) -> Reply:
-        line = server.lines.get(call.purpose) or self._line(server, call.purpose)
-        ask = Ask(call.packed, is_durable=call.is_durable, until=call.until, is_asking=is_asking)
-        try:
-            value = await line.ask(ask)
-        except asyncio.CancelledError:
-            if ask.is_sent and self._now() >= call.until:
-                call.said = "no answer"
-                line.drop_idle()  # whatever swallowed this answer may swallow theirs
-                self._places.look_behind()
-            raise
-        except NotOnDisk:
-            self._places.look_behind()  # it may be a primary that was deposed
-            raise
-        except Refused as refused:
-            self._refuse(refused)
-        return Reply(value, ask.shard)
-
-    async def _mend(self, call: _Call, fault: NotDone, slot: int) -> Server | None:
-        """Do what helps before the next try; return whom to ask, where that is another than has the slot."""
-        call.said = fault.said
-        call.naps += 1
-        target = fault.target
-        if target is not None and (server := self._places.at(target)) is not None and call.naps == 1:
-            if fault.code == "ASK":
-                return server
-            self._places.point(slot, target)
-            self._places.look_behind()
-            return None
-        if fault.look or target is not None:
-            try:
-                await self._places.look()
-            except NotDone as nobody:
-                call.said = nobody.said
-            except Refused as refused:
-                self._refuse(refused)
-        if fault.code == "ASK" and target is not None:
-            await _nap(call.naps)
-            return self._places.at(target)
-        if fault.code != "NOSCRIPT" or call.naps > 1:
-            await _nap(call.naps)
-        return None
-
-    def _lose(self, call: _Call, fault: Lost) -> None:
-        self._places.look_behind()
-        if call.was_lost or not call.again:
-            raise StoreUnavailable(f"Valkey: {fault.said}; nobody knows whether it was done") from None
-        call.was_lost = True
-        call.said = fault.said
-
-    def _refuse(self, refused: Refused) -> NoReturn:
-        """Raise what a call hears of a server that must not be used."""
-        if refused.said not in self._warned:
-            self._warned.add(refused.said)
-            log.error("Valkey: %s", refused.said)
-        raise StoreUnavailable(f"Valkey: {refused.said}") from None
+        return self._calls.run(call, lambda: self._places.of(slot), slot=slot, wait_s=wait_s)
 
     # --- servers ---
 
@@ -425,8 +290,3 @@ async def _kept(work: Awaitable[None]) -> Exception | None:
     except (NotDone, Refused) as fault:
         return fault
     return None
-
-
-async def _nap(naps: int) -> None:
-    longest = min(_LONGEST_NAP_S, _FIRST_NAP_S * 2 ** min(naps, 8))
-    await asyncio.sleep(random.uniform(0.3, 1.0) * longest)  # noqa: S311  spreads load, guards nothing

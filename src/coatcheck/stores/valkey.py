@@ -89,7 +89,7 @@ class ValkeyStore:
         try:
             await self._home.here()  # where nothing is here yet, or it has moved, that begins an era
             self._wire.most_replicas = max(self._wire.most_replicas, int(await self._home.kept("replicas")))
-            await self._home.note("replicas", self._wire.most_replicas, rising=True)
+            await self._home.note_replicas()
             lease_s = await self._home.kept("lease")
         except BaseException:
             await self._wire.close()

@@ -43,6 +43,12 @@ TOOLS: tuple[Tool, ...] = (
         about="Read a token, see what is wrong with it, and verify its signature with a key of yours.",
     ),
     Tool(
+        name="base64",
+        title="Base64 encoder and decoder",
+        short="Base64",
+        about="Text, hex and files, both ways at once; exact about what is not canonical, and it says what it is.",
+    ),
+    Tool(
         name="choose",
         title="Cookie, JWT or both?",
         short="Choose",

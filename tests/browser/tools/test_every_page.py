@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
+from tests.tools.pictures import PIXEL
 from tests.tools.vectors import BY_NAME, KEYS
 
 from coatcheck.tools import TOOLS, build
@@ -53,6 +54,16 @@ def answer(*labels):
     return do
 
 
+def decode(text, kind):
+    """Paste *text* as base64, and see what is in it."""
+
+    def do(page):
+        page.get_by_role("textbox", name="Base64").fill(text)
+        expect(page.locator("#what-head")).to_have_attribute("data-kind", kind)
+
+    return do
+
+
 # How a page gets something into it, so that it is looked at as people see it: {state: what to do with the page}.
 FILLED = {
     "choose": {
@@ -72,6 +83,12 @@ FILLED = {
         "opaque": show_token("a session token"),
         "fits": show_token("every kind of value", fits=True),
         "forged": show_token("every kind of value", fits=False),
+    },
+    "base64": {
+        "json": decode('"eyJhIjp7ImIiOjF9fQ"', "json"),
+        "broken": decode("aGVsbG8*d29y", "text"),
+        "picture": decode(f"data:image/png;base64,{PIXEL}", "picture"),
+        "certificate": decode(KEYS["p256"]["certificate"], "certificate"),
     },
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from coatcheck.errors import ConfigError
 from coatcheck.server.database.base import Database, Migrated
+from coatcheck.stores import POSTGRES, VALKEY, file_of
 
 _KNOWN = 'write "sqlite:///coatcheck.db" or "postgresql://USER@HOST/DATABASE"'
 
@@ -18,10 +19,9 @@ def from_url(url: str) -> Database:
     scheme, separator, rest = url.partition("://")
     if separator and scheme == "sqlite":
         from coatcheck.server.database.sqlite import SQLiteDatabase
-        from coatcheck.stores import file_of
 
         return SQLiteDatabase(file_of(rest, setting="database"))
-    if separator and scheme in ("postgresql", "postgres"):
+    if separator and scheme in POSTGRES:
         try:
             from coatcheck.server.database.postgres import PostgresDatabase
         except ModuleNotFoundError as error:
@@ -30,6 +30,8 @@ def from_url(url: str) -> Database:
             problem, remedy = "PostgreSQL needs a driver", 'pip install "coatcheck[postgres]"'
             raise ConfigError("database", problem, remedy) from None
         return PostgresDatabase(url)
+    if separator and scheme in VALKEY:
+        raise ConfigError("database", "Valkey and Redis keep sessions, and no accounts", _KNOWN)
     # The URL may hold a password, so it is not shown.
     raise ConfigError("database", "is not a known kind of URL", _KNOWN)
 

@@ -23,6 +23,7 @@ from coatcheck.server.database._sqlite_upkeep import UpkeepSteps
 from coatcheck.server.database.base import Migrated
 from coatcheck.stores import _sqlite_file as file
 from coatcheck.stores import _sqlite_here as here
+from coatcheck.stores import _sqlite_look
 
 
 class SQLiteDatabase(AccountSteps, ClientSteps, LimitSteps, AuditSteps, UpkeepSteps):
@@ -80,6 +81,10 @@ class SQLiteDatabase(AccountSteps, ClientSteps, LimitSteps, AuditSteps, UpkeepSt
         self._do("UPDATE server SET schema = ?", (len(MIGRATIONS),))
 
     async def migrate(self, *, dry_run: bool = False) -> Migrated:
+        """See :meth:`coatcheck.server.database.base.Database.migrate`; *dry_run*: only say what would be done."""
+        if dry_run:
+            before = _sqlite_look.value(self._name, "SELECT schema FROM server", needs="server")
+            return Migrated(before, len(MIGRATIONS))
         await self.open()
         await self.close()
         return Migrated(self._version_before, len(MIGRATIONS))
