@@ -179,34 +179,6 @@ def test_a_new_token_is_not_verified_by_an_old_verdict(decoder):
     assert seen == ["Not verified", "Not genuine: the signature does not fit this key"]
 
 
-def test_a_late_verdict_is_none(decoder):
-    """What comes of a token when another is there already, is not told of that one."""
-    decoder.evaluate("""() => {
-      const genuine = SubtleCrypto.prototype.verify;
-      window.gate = [];
-      SubtleCrypto.prototype.verify = async function verify(...all) {
-        await new Promise(done => window.gate.push(done));
-        return genuine.apply(this, all);
-      };
-    }""")
-    waiting = "async n => { while (window.gate.length < n) await new Promise(done => setTimeout(done)) }"
-    token_field(decoder).fill(BY_NAME["ES256"]["token"])
-    key_field(decoder).fill(KEYS["p256"]["pem"])
-    decoder.evaluate(waiting, 1)
-    token_field(decoder).fill(BY_NAME["altered"]["token"])
-    decoder.evaluate(waiting, 2)
-    seen = decoder.evaluate("""async () => {
-      const said = [];
-      for (const one of [0, 1]) {
-        window.gate[one]();
-        for (let turn = 0; turn < 20; turn += 1) await new Promise(done => setTimeout(done));
-        said.push(document.querySelector(".verdict").classList[1]);
-      }
-      return said;
-    }""")
-    assert seen == ["unverified", "differs"]
-
-
 @pytest.mark.parametrize("form", ["hex", "base64", "base64url"])
 def test_a_secret_in_another_form(decoder, form):
     """What is said of its form counts."""

@@ -4,7 +4,7 @@
 // place and its focus while others come and go. An answer that was given is kept when its question is not asked for a while.
 
 import { copyButton } from "../shell/copy.mjs";
-import { announce, byId, el, fill, onInput } from "../shell/dom.mjs";
+import { announce, byId, el, fill } from "../shell/dom.mjs";
 import { asked, bytesPerRequest, counted, decide, possible, startingCode } from "./decide.mjs";
 import { GUIDE } from "./guide.mjs";
 import { inDigits, readCount, sizeOf } from "./sizes.mjs";
@@ -101,7 +101,7 @@ function showCode() {
   byId("copy-code").hidden = said.code === null;
   fill(byId("code"), said.code === null
     ? el("p", { class: "say warn" }, said.not_yet)
-    : el("pre", { class: "output scroll", tabindex: "0", role: "region", "aria-label": "Starting code" }, said.code));
+    : el("pre", { class: "output scroll", tabindex: "0", role: "region", "aria-label": "The code" }, said.code));
 }
 
 function startAgain() {
@@ -117,7 +117,7 @@ byId("requests-label").textContent = GUIDE.bandwidth.text;
 byId("requests").value = inDigits(BigInt(GUIDE.bandwidth.usual));
 fill(byId("framework"), GUIDE.frameworks.map(({ id, name, not_yet: notYet }) => el("option", { value: id }, notYet ? `${name} (not yet)` : name)));
 fill(byId("copy-code"), copyButton("the starting code", () => code));
-onInput(byId("requests"), showWire);
+byId("requests").addEventListener("input", showWire);
 byId("framework").addEventListener("change", showCode);
 byId("again").addEventListener("click", startAgain);
 show();
