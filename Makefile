@@ -4,7 +4,7 @@
 #   make example    set up, then run the small example application instead
 #   make test       set up, then lint, types and tests: under five minutes
 #   make test-all   on top of make test: every Python, long multi-process runs
-#   make soak       real processes, real faults, and a judge (DURATION_S=… STORE=sqlite|postgres SEED=…)
+#   make soak       real processes, real faults, and a judge (DURATION_S=… STORE=sqlite|postgres|valkey|valkey-cluster SEED=…)
 #   make bench      the figures in docs/reference/figures.md
 #   make verify     the exhaustive model of revocation, every rule of it taken away in turn: some minutes, a C++ compiler
 #                   (QUICK=1: smaller, seconds)
