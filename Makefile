@@ -5,7 +5,7 @@
 #   make tools      write the pages for debugging (JWT decoder and others) to build/tools: one file each (DIR=…)
 #   make test       set up, then lint, types and tests: under five minutes
 #   make test-all   on top of make test: every Python, long multi-process runs
-#   make soak       real processes, real faults, and a judge (DURATION_S=… STORE=sqlite|postgres SEED=…)
+#   make soak       real processes, real faults, and a judge (DURATION_S=… STORE=sqlite|postgres|valkey|valkey-cluster SEED=…)
 #   make bench      the figures in docs/reference/figures.md
 #   make verify     the exhaustive model of revocation, every rule of it taken away in turn: some minutes, a C++ compiler
 #                   (QUICK=1: smaller, seconds)

@@ -77,13 +77,10 @@ class Families:
         await each(lambda ident: self._rows.run(scripts.CLOSE_FAMILY, [self._n.family(ident)]), idents)
         families = [family for family in await each(self._read, idents) if family is not None]
         rows = await self._rows.rows([family.sid for family in families])
-        # Those that are gone, too: whoever ended them may have crashed before it was in the log.
-        owned = list(
-            dict.fromkeys(
-                family.sid for family, row in zip(families, rows, strict=True) if row is None or family.owns_session
-            )
-        )
-        others = list(dict.fromkeys(family.sid for family in families if family.sid not in owned))
+        live = [family for family, row in zip(families, rows, strict=True) if row is not None]
+        gone = list(dict.fromkeys(family.sid for family in families if family not in live))
+        owned = list(dict.fromkeys(family.sid for family in live if family.owns_session))
+        others = list(dict.fromkeys(family.sid for family in live if family.sid not in owned))
 
         def raised(row: Row) -> Row:
             session = replace(row.record.session, version=row.record.session.version + 1)
@@ -91,9 +88,13 @@ class Families:
 
         changes = await each(lambda sid: self._rows.change(sid, raised, kind=Kind.CLAIMS, stamp=stamp), others)
         position = await self._rows.announce([one for one in changes if one is not None], purpose=Purpose.ENDING)
-        ended = await self._rows.end(owned, kind=Kind.REVOKED, stamp=stamp, only="listed") if owned else None
+        # Those that are gone, too: whoever ended them may have crashed before it was in the log.
+        said = [
+            await self._rows.end(gone, kind=Kind.REVOKED, stamp=stamp, only="ended") if gone else None,
+            await self._rows.end(owned, kind=Kind.REVOKED, stamp=stamp, only="listed") if owned else None,
+        ]
         await self._drop_all(client_id, idents)
-        return position if ended is None else ended
+        return max([position, *(one for one in said if one is not None)])
 
     async def reset(self, stamp: Stamp) -> Reset:
         position = await self._home.reset_keys(stamp)
