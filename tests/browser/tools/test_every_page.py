@@ -70,7 +70,11 @@ FILLED = {
         "half": lambda page: page.get_by_label("Several services of our own").check(),
         "decided": answer(
             "Several services of our own",
-            "Each service by itself", "Both: pages in browsers", "Yes: the very next", "Yes: they keep", "No: as little"
+            "Each service by itself",
+            "Both: pages in browsers",
+            "Yes: the very next",
+            "Yes: they keep",
+            "No: as little",
         ),
     },
     "index": {"open": lambda page: page.locator(".promise summary").click()},
