@@ -62,7 +62,7 @@ def test_the_measure_of_contrast():
     assert contrast("rgb(150, 150, 150)", "rgb(255, 255, 255)") < 3
 
 
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("width", [360, pytest.param(1280, marks=pytest.mark.long)])
 def test_every_page(profile, sign_in, site, width):
     """Walk through all pages and look at each with a ruler, by day and by night."""
     context = profile(viewport={"width": width, "height": 800}, user_agent=LONG)

@@ -12,6 +12,8 @@ from tests.serving import started
 from coatcheck import Coatcheck
 from coatcheck.server.metrics import Metrics
 
+pytestmark = pytest.mark.long
+
 PASSWORD = "correct horse battery"
 HEADERS = {"sec-fetch-site": "same-origin"}
 

@@ -26,6 +26,8 @@ from coatcheck.errors import CoatcheckError
 from coatcheck.stores._valkey_sweep import OPEN_S
 from coatcheck.testing.store_contract import make_digest, make_family
 
+pytestmark = pytest.mark.long
+
 STAYS = re.compile(r"\{\w+\}:(meta|log|secrets|clients)|\{\w+\.[0-9a-f]{3}\}:(probe|g:.*)|\{\w+\}:probe", re.DOTALL)
 """What may stay: what home knows, and the numbers of subjects, which never go back."""
 

@@ -18,6 +18,8 @@ from coatcheck.stores.base import ERA_BITS
 from coatcheck.stores.valkey import ValkeyStore
 from coatcheck.testing.store_contract import make_digest, make_family, make_key
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):

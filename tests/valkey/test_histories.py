@@ -14,6 +14,8 @@ from coatcheck.records import Ended, Kind
 from coatcheck.stores.valkey import ValkeyStore
 from coatcheck.testing.store_contract import make_record, make_stamp
 
+pytestmark = pytest.mark.long
+
 ISSUER = "https://auth.example.com"
 PREFIX = "of-these-tests"
 

@@ -203,6 +203,7 @@ async def test_a_script_that_makes_no_sense(server):
         await Wire(parse(server.url()), [Script("broken", "this is no Lua")]).open()
 
 
+@pytest.mark.long
 async def test_nobody_there(server, quick):
     """Opening ends in bounded time, and says why."""
     for url, why in (

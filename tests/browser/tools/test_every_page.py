@@ -105,7 +105,7 @@ def address(base, tool):
 
 
 @pytest.mark.parametrize("tool", build.ALL, ids=lambda tool: tool.name)
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("width", [360, pytest.param(1280, marks=pytest.mark.long)])
 @pytest.mark.parametrize("states", ["one", pytest.param("all", marks=pytest.mark.long)])
 def test_every_page(served, visit, axe, tool, width, states):
     """Nothing scrolls sideways or is tiny, and axe-core finds nothing, empty and filled, by day and by night."""

@@ -136,6 +136,7 @@ def test_every_vector_in_the_browser(decoder):
         assert vector["kind"] != "jws" or said["says"] == "Not verified"
 
 
+@pytest.mark.long
 def test_every_signature_in_the_browser(decoder):
     """The browser's own cryptography says what PyJWT and jose say."""
     for vector in [one for one in TOKENS if one["verdict"]]:
