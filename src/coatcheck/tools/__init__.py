@@ -49,6 +49,12 @@ TOOLS: tuple[Tool, ...] = (
         about="Text, hex and files, both ways at once; exact about what is not canonical, and it says what it is.",
     ),
     Tool(
+        name="cookies",
+        title="Cookie reader",
+        short="Cookies",
+        about="Read a Set-Cookie line: what a browser does with it, what is missing, and a better line.",
+    ),
+    Tool(
         name="choose",
         title="Cookie, JWT or both?",
         short="Choose",

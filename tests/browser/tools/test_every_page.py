@@ -64,6 +64,16 @@ def decode(text, kind):
     return do
 
 
+def set_cookies(*lines):
+    """Paste lines of a response."""
+
+    def do(page):
+        page.get_by_role("textbox", name="Set-Cookie").fill("\n".join(lines))
+        expect(page.locator(".fate")).to_have_count(len(lines))
+
+    return do
+
+
 # How a page gets something into it, so that it is looked at as people see it: {state: what to do with the page}.
 FILLED = {
     "choose": {
@@ -94,6 +104,15 @@ FILLED = {
         "broken": decode("aGVsbG8*d29y", "text"),
         "picture": decode(f"data:image/png;base64,{PIXEL}", "picture"),
         "certificate": decode(KEYS["p256"]["certificate"], "certificate"),
+    },
+    "cookies": {
+        "careless": set_cookies("Set-Cookie: session=17; Domain=.example.com; Max-Age=99999999; HtpOnly"),
+        "every fate": set_cookies(
+            "a=b; SameSite=None",
+            "c=; Max-Age=0",
+            "__Host-d=e; Path=/; Secure; HttpOnly; SameSite=Lax",
+            f"{'long-name-' * 9}={'x' * 500}; Path=/app",
+        ),
     },
 }
 
