@@ -49,6 +49,12 @@ TOOLS: tuple[Tool, ...] = (
         about="Text, hex and files, both ways at once; exact about what is not canonical, and it says what it is.",
     ),
     Tool(
+        name="timestamp",
+        title="Timestamp converter",
+        short="Time",
+        about="Numbers, dates and durations in every form and zone, and a clock that shows now.",
+    ),
+    Tool(
         name="cookies",
         title="Cookie reader",
         short="Cookies",

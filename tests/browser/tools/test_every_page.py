@@ -74,6 +74,16 @@ def set_cookies(*lines):
     return do
 
 
+def show_time(text, what=".answer"):
+    """Type a time."""
+
+    def do(page):
+        page.get_by_role("textbox", name="Time").fill(text)
+        expect(page.locator(what).first).to_be_visible()
+
+    return do
+
+
 # How a page gets something into it, so that it is looked at as people see it: {state: what to do with the page}.
 FILLED = {
     "choose": {
@@ -104,6 +114,12 @@ FILLED = {
         "broken": decode("aGVsbG8*d29y", "text"),
         "picture": decode(f"data:image/png;base64,{PIXEL}", "picture"),
         "certificate": decode(KEYS["p256"]["certificate"], "certificate"),
+    },
+    "timestamp": {
+        "number": show_time("1800000000"),
+        "duration": show_time("900", ".span"),
+        "far": show_time("-99999999999"),
+        "none": show_time("2026-02-31", "[data-code=none]"),
     },
     "cookies": {
         "careless": set_cookies("Set-Cookie: session=17; Domain=.example.com; Max-Age=99999999; HtpOnly"),

@@ -7,6 +7,7 @@ import { worstFirst } from "../shared/findings.mjs";
 import { span, utc } from "../shared/time.mjs";
 
 const MOST_BYTES = 4096;
+const MOST_ATTRIBUTES = 40; // no cookie has as many; what comes behind is not remarked upon
 const MOST_AGE_S = 400 * 86_400;
 const FOR_SCRIPTS = /csrf|xsrf/i;
 const JWT = /^["']?ey[\w-]+\.ey[\w-]+\.[\w-]*["']?$/;
@@ -69,7 +70,7 @@ export function cookieFindings(cookie, now) {
 function oddAttributes({ attributes }) {
   const found = [];
   const seen = new Set();
-  for (const { name, key, value, isKnown, isTooLong } of attributes) {
+  for (const { name, key, value, isKnown, isTooLong } of attributes.slice(0, MOST_ATTRIBUTES)) {
     const add = (code, level, title, text) => found.push({ code, level, title, text });
     if (!isKnown) add("unknown", "note", `Browsers do not know “${name}”`, "They skip it. Is it a slip of the pen?");
     if (isTooLong) add("long_attribute", "warn", `${name} is longer than 1,024 bytes`, "Browsers skip such an attribute.");
