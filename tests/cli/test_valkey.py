@@ -12,8 +12,10 @@ from coatcheck import Coatcheck, Reason, Refused
 from coatcheck.server.database import from_url
 from coatcheck.stores import from_url as store_of
 
+pytestmark = pytest.mark.long
 
-@pytest.fixture(params=[pytest.param("single", marks=pytest.mark.long), "cluster"])
+
+@pytest.fixture(params=["single", "cluster"])
 def sessions(request):
     """The URL of a store that nobody has begun."""
     return valkey.shared(request.param).url()
@@ -158,7 +160,6 @@ def test_it_keeps_no_accounts(cli, monkeypatch):
         assert "no accounts" in ran.err and "postgresql://" in ran.err and "hidden-word" not in ran.err
 
 
-@pytest.mark.long
 def test_an_unreachable_server_is_told_without_its_password(cli):
     """One line, which says what to look at, within a call's time."""
     for command in ("migrate --lease-s 2", "fleet", "sessions list", "panic --yes"):

@@ -10,6 +10,8 @@ from tests.servers import valkey
 
 from coatcheck import Coatcheck, Reason, Refused, StoreUnavailable, StoreUnusable
 
+pytestmark = pytest.mark.long
+
 ISSUER = "https://auth.example.com"
 GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "valkey.md"
 PASSWORD = "CHANGE-ME"

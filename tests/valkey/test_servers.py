@@ -12,6 +12,8 @@ from redis.retry import Retry
 from tests.servers import valkey
 from tests.servers.valkey_process import processes, until
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def server():

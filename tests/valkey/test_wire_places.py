@@ -14,6 +14,8 @@ from coatcheck.stores._valkey_faults import NotDone, Refused, code_of
 from coatcheck.stores._valkey_places import View, first_good, view_of_cluster
 from coatcheck.stores._valkey_wire import Purpose
 
+pytestmark = pytest.mark.long
+
 __all__ = ["naps"]
 
 

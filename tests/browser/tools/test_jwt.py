@@ -292,6 +292,7 @@ def test_hostile_text_is_seen(decoder):
 
 
 # Made in the page: carrying 8 MB there takes longer than all the rest.
+@pytest.mark.long
 @pytest.mark.parametrize(
     "text",
     [
@@ -300,8 +301,8 @@ def test_hostile_text_is_seen(decoder):
         pytest.param(
             "'eyJhbGciOiJIUzI1NiJ9.' + 'W1tb'.repeat(2_097_152) + '.AAAA'", id="nested", marks=pytest.mark.long
         ),
-        pytest.param("'.'.repeat(8_388_608)", id="dots", marks=pytest.mark.long),
-        pytest.param("'ey.ey '.repeat(1_398_102)", id="many words", marks=pytest.mark.long),
+        pytest.param("'.'.repeat(8_388_608)", id="dots"),
+        pytest.param("'ey.ey '.repeat(1_398_102)", id="many words"),
     ],
 )
 def test_8_mb(decoder, text):
