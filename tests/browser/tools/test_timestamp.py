@@ -69,6 +69,19 @@ def test_now_goes_on(served, open_it):
     expect(field(page)).to_have_value(str(NOW + 1))
 
 
+def test_by_keyboard_alone(served, open_it):
+    """Type, and come to the first button that copies."""
+    page = open_it(served)
+    field(page).focus()
+    page.keyboard.type("1800000000")
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.getAttribute('aria-label')") == "Copy Seconds":
+            break
+    page.keyboard.press("Enter")
+    expect(page.locator("#announcer")).to_have_text("Copied: Seconds.")
+
+
 @pytest.mark.long
 def test_what_is_hostile_stays_text(served, open_it):
     """Markup, and eight megabytes."""
