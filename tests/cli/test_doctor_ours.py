@@ -1,5 +1,6 @@
 """coatcheck doctor on our own installation, in files."""
 
+import contextlib
 import json
 import sqlite3
 from pathlib import Path
@@ -65,20 +66,20 @@ def test_a_folder_that_others_may_write_to(cli, add, place):
 def test_tables_of_an_earlier_version(cli, add, what, older, newest):
     """Are told, and are not brought up to date by looking."""
     add("maria")
-    with sqlite3.connect("coatcheck.db") as connection:
+    with contextlib.closing(sqlite3.connect("coatcheck.db")) as connection, connection:
         connection.execute(older)
         before = connection.execute(newest).fetchone()
     found = cli("doctor", "--json").json
     (told,) = [one for one in found["looked_at"][0]["checks"] if one["status"] == "failed"]
     assert told["id"] == "migrations" and what in told["seen"][0]
-    with sqlite3.connect("coatcheck.db") as connection:
+    with contextlib.closing(sqlite3.connect("coatcheck.db")) as connection, connection:
         assert connection.execute(newest).fetchone() == before
 
 
 def test_tables_of_a_later_version(cli, add):
     """No server of this version starts on them; that is told in the words that it would use."""
     add("maria")
-    with sqlite3.connect("coatcheck.db") as connection:
+    with contextlib.closing(sqlite3.connect("coatcheck.db")) as connection, connection:
         connection.execute("PRAGMA user_version = 99")
     ran = cli("doctor", "--json")
     assert ids(ran.json) == ["store-usable"]
@@ -89,7 +90,7 @@ def test_sessions_that_nobody_swept(cli, add, sign_in):
     """What was over for days and is there still is told."""
     add("maria")
     sign_in("maria")
-    with sqlite3.connect("coatcheck.db") as connection:
+    with contextlib.closing(sqlite3.connect("coatcheck.db")) as connection, connection:
         connection.execute("UPDATE sessions SET expires_at = 1000, seen_at = 900")
     assert ids(cli("doctor", "--json").json) == ["sweep-running"]
     assert cli("sweep").code == 0
@@ -100,7 +101,7 @@ def test_a_key_that_signs_for_ever(cli, add, with_keys):
     """A key without a successor is told, a day after it should have had one at the latest."""
     with_keys()
     assert "key-schedule" in ids(cli("doctor", "--json").json, "passed")
-    with sqlite3.connect("coatcheck.db") as connection:
+    with contextlib.closing(sqlite3.connect("coatcheck.db")) as connection, connection:
         connection.execute("UPDATE keys SET signs_from = signs_from - 40 * 86400")
     assert ids(cli("doctor", "--json").json) == ["key-schedule"]
 
