@@ -24,6 +24,7 @@ FLOOR = {
     "fleet": 3,
     "engine": 4,
     "verifier": 4,
+    "blocking": 4,
     "testing": 5,
     "_asgi_forms": 5,
     "_asgi_tokens": 5,
@@ -39,6 +40,7 @@ DRIVERS = {
     "cryptography": ("secret", "tokens", "server"),
     "joserfc": ("tokens", "fleet"),
 }
+STANDS_ON = {("verifier", "engine"), ("blocking", "engine"), ("blocking", "verifier")}
 CLOCKS = ("time.time", "time.monotonic", "datetime.now", "time.clock_gettime")
 
 
@@ -72,7 +74,7 @@ def wrong_imports(room, source):
             if FLOOR[room] == 6 and (target in coatcheck.__all__ or target == "__init__"):
                 continue  # the server and the command stand on the library as any application does
             up = target not in FLOOR or FLOOR[target] > FLOOR[room]
-            stands_on = (room, target) == ("verifier", "engine")
+            stands_on = (room, target) in STANDS_ON
             sideways = target != room and not stands_on and FLOOR.get(target) == FLOOR[room] and 0 < FLOOR[room] < 5
             store_knows = room == "stores" and target in ("tokens", "decide", "http", "policy", "clock")
             back = room == "server" and target == "cli"

@@ -5,6 +5,9 @@ Everything a user needs is here; the adapters are modules of their own (:mod:`co
 are in :mod:`coatcheck.testing`.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from coatcheck.engine import Coatcheck
 from coatcheck.errors import (
     AlreadyExists,
@@ -21,6 +24,9 @@ from coatcheck.policy import CAREFUL, EVERYDAY, STRICT, CookiePolicy, CsrfPolicy
 from coatcheck.records import Claims, Device, Reason, Receipt, Refused, Session, SignedIn, TokenPair
 from coatcheck.secret import Secret
 from coatcheck.verifier import Verifier
+
+if TYPE_CHECKING:
+    from coatcheck import blocking as blocking
 
 __version__ = "0.1.0"
 
@@ -53,3 +59,10 @@ __all__ = [
     "Verifier",
     "__version__",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Who uses the async engine does not pay for the other.
+    if name == "blocking":
+        return import_module("coatcheck.blocking")
+    raise AttributeError(f"module 'coatcheck' has no attribute {name!r}")

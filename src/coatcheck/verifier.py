@@ -116,7 +116,9 @@ class Verifier:
         await self._store.open()
         stack.push_async_callback(self._store.close)
         # Of sessions it holds none.
-        watch = trust_in(self._store, Knowledge(Cache(1), Unstored(self._store), self._clock), self._clock)
+        cache = Cache(1)
+        knowledge = Knowledge(cache, Unstored(self._store, cache.lock), self._clock)
+        watch = trust_in(self._store, knowledge, self._clock)
         keyring = Keyring(self._store, seals=None, alg="ES256")
         verifying = Verifying(watch, keyring, self._clock, issuer=self.issuer, size=_CACHED_TOKENS)
         await watch.start()

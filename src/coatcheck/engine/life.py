@@ -140,12 +140,12 @@ class Life:
             # Shielded: a close that is cancelled half-way would leave a thread and open files behind.
             await asyncio.shield(self._store.close())
 
-    def _shut(self, fault: CoatcheckError) -> None:
+    def _shut(self, fault: CoatcheckError, *, forked: bool = False) -> None:
         self._fault = fault
-        self._memory.shut(fault)
+        self._memory.shut(fault, forked=forked)
 
     def _forked(self) -> None:
-        self._shut(Forked("the engine was opened before a fork; open it in each worker, after the fork"))
+        self._shut(Forked("the engine was opened before a fork; open it in each worker, after the fork"), forked=True)
         abandon = getattr(self._store, "abandon", None)
         if abandon is not None:
             abandon()

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import http
 import http.client
 import json
@@ -22,6 +23,7 @@ import logging
 import socket
 import threading
 from collections import Counter
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 from urllib.parse import urlsplit
@@ -52,6 +54,7 @@ class Jwks:
         self._keys: dict[str, Key] = {}
         self.known = Verified(size)
         self._wanted = asyncio.Event()
+        self._want: Callable[[], object] = self._wanted.set
         self._elapsed = SystemClock().elapsed  # the network takes its own time, whatever clock a test gives us
 
     async def fetch(self) -> None:
@@ -61,6 +64,8 @@ class Jwks:
         Raises:
             StoreUnavailable: The issuer does not answer, or not with a JWK set.
         """
+        # An event is its loop's, and tokens are verified in any thread.
+        self._want = functools.partial(asyncio.get_running_loop().call_soon_threadsafe, self._wanted.set)
         before, found = self._keys, await asyncio.to_thread(self._fetch)
         # The same key is the same object: what was verified with it stays remembered, and nothing else does.
         for kid, key in before.items():
@@ -136,8 +141,8 @@ class Jwks:
         if claims is None or claims.kid not in keys:
             found = access_token.verify(token, keys.get, issuer=self._issuer)
             if isinstance(found, Refused):
-                if found.reason is Reason.UNKNOWN_KEY:
-                    self._wanted.set()
+                if found.reason is Reason.UNKNOWN_KEY and not self._wanted.is_set():
+                    self._want()
                 return found
             claims = found
             self.known.add(digest, claims)

@@ -95,9 +95,9 @@ class Lease(Trust):
 
     def catch_up(self, elapsed: float) -> bool:
         """Say whether the lease holds at *elapsed*."""
+        self._check_usable()  # without the lock: in the child of a fork nobody gives it back
         with self._lock:
-            if self._fault is not None:
-                raise self._fault
+            self._check_usable()
             if elapsed >= self._deadline or self._was_stopped():
                 self._note_lapse()
                 return False

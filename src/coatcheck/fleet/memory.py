@@ -67,7 +67,7 @@ class Memory:
         self._policy = policy
         self._cache = Cache(policy.cached_sessions)
         self._entries = self._cache.entries
-        self._unstored = Unstored(store)
+        self._unstored = Unstored(store, self._cache.lock)
         self.warm = 0
         self.asked: Counter[str] = Counter()
         self._watch = trust_in(store, Knowledge(self._cache, self._unstored, clock), clock)
@@ -112,9 +112,9 @@ class Memory:
         self.upkeep = Upkeep(self._store, self.seen, self._clock, interval_s=self._policy.seen_interval_s)
         self.upkeep.start()
 
-    def shut(self, fault: CoatcheckError) -> None:
+    def shut(self, fault: CoatcheckError, *, forked: bool = False) -> None:
         """From now on raise *fault* at every check."""
-        self._watch.stop(fault)
+        self._watch.stop(fault, forked=forked)
 
     async def leave(self) -> None:
         """After :meth:`shut`: end what runs in the background, and write what is still to be written."""
@@ -248,7 +248,9 @@ class Memory:
         reason = self.why_over(record.session)
         if reason is not None:
             return Refused(reason)
-        return self._unstored.touch(record.session.sid, self._clock.now()) if touch else record.session
+        if not touch:
+            return record.session
+        return self._unstored.touch(record.session.sid, self._clock.now()) or _UNKNOWN
 
     def _entry(self, session: Session) -> Entry:
         session = self.seen.overlay(session)

@@ -13,6 +13,7 @@ Rules of this module:
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
@@ -61,7 +62,7 @@ class Trust(ABC):
         Raises:
             CoatcheckError: The engine was forked or closed (see :meth:`stop`).
         """
-        # The deadline first: after stop() the pulse may be gone, and it is not to be read.
+        # The deadline first: most of the time it alone decides.
         if elapsed < self.ask_at and self.pulse[0] == self.seen:
             return True
         return self.catch_up(elapsed)
@@ -70,10 +71,22 @@ class Trust(ABC):
         """Return where in the log memory stands."""
         return self.knowledge.place()
 
-    def stop(self, fault: CoatcheckError) -> None:
-        """From now on raise *fault* at every check."""
-        self._fault = fault
-        self.ask_at = NEVER
+    def stop(self, fault: CoatcheckError, *, forked: bool = False) -> None:
+        """
+        From now on raise *fault* at every check.
+
+        Args:
+            forked: This is the child of a fork. It has one thread, and nobody to wait for: who held the lock is gone.
+        """
+        # Under the lock, or a check in another thread that was about to say how long it is sure would say so after us.
+        with contextlib.nullcontext() if forked else self.knowledge.cache.lock:
+            self._fault = fault
+            self.ask_at = NEVER
+            self.pulse = (0,)  # the store takes its own away
+
+    def _check_usable(self) -> None:
+        if self._fault is not None:
+            raise self._fault
 
     def wake(self) -> None:
         """Hear that something was just written here that we must apply; an embedded store is looked at anyway."""

@@ -8,7 +8,9 @@ Rules of this module:
 
 1. Bounded: at one more than :data:`MOST`, the one longest here goes.
 2. What is here is memory like any other: it counts only while memory is sure (:class:`coatcheck.fleet.memory.Memory`).
-3. Storing is one task for everyone who asks at once, so that of two first writes neither is lost; and it goes on when
+3. What a change ended is not put back: whoever writes here holds the lock under which changes are applied, as that may
+   happen in another thread.
+4. Storing is one task for everyone who asks at once, so that of two first writes neither is lost; and it goes on when
    they are cancelled, so that we know what became of it.
 """
 
@@ -17,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 
 from msgspec.structs import replace
 
@@ -28,10 +31,16 @@ MOST = 10_000
 
 
 class Unstored:
-    """The started sessions of this process that are not in the store."""
+    """
+    The started sessions of this process that are not in the store.
 
-    def __init__(self, store: Store) -> None:
+    Args:
+        lock: The cache's, reentrant.
+    """
+
+    def __init__(self, store: Store, lock: AbstractContextManager[object]) -> None:
         self._store = store
+        self._lock = lock
         self._records: dict[str, tuple[Record, Place]] = {}
         self._sids: dict[Digest, str] = {}
         self._storing: dict[str, asyncio.Task[None]] = {}
@@ -41,10 +50,11 @@ class Unstored:
 
     def add(self, record: Record, place: Place) -> None:
         """Hold *record*, which begins at *place* in the log."""
-        if len(self._records) >= MOST:
-            self._forget(next(iter(self._records)))
-        self._records[record.session.sid] = record, place
-        self._sids[record.digest] = record.session.sid
+        with self._lock:
+            if len(self._records) >= MOST:
+                self._forget(next(iter(self._records)))
+            self._records[record.session.sid] = record, place
+            self._sids[record.digest] = record.session.sid
 
     def apply(self, changes: Iterable[Change]) -> None:
         """Forget what *changes* end."""
@@ -54,8 +64,9 @@ class Unstored:
 
     def drop(self) -> None:
         """Forget them all."""
-        self._records.clear()
-        self._sids.clear()
+        with self._lock:
+            self._records.clear()
+            self._sids.clear()
 
     def get(self, sid: str) -> Record | None:
         """Return the record of *sid*, if it is here."""
@@ -66,11 +77,14 @@ class Unstored:
         """Return the *sid* of the session under *digest*, if it is here."""
         return self._sids.get(digest)
 
-    def touch(self, sid: str, now: int) -> Session:
-        """Note activity."""
-        record, place = self._records[sid]
-        session = replace(record.session, seen_at=now)
-        self._records[sid] = replace(record, session=session), place
+    def touch(self, sid: str, now: int) -> Session | None:
+        """Note activity; None when it is not here."""
+        with self._lock:
+            if sid not in self._records:
+                return None
+            record, place = self._records[sid]
+            session = replace(record.session, seen_at=now)
+            self._records[sid] = replace(record, session=session), place
         return session
 
     async def discard(self, sid: str) -> None:
@@ -87,10 +101,11 @@ class Unstored:
         """
         task = self._storing.get(sid)
         if task is None:
-            if sid not in self._records:
+            held = self._records.get(sid)
+            if held is None:
                 return
             # What is to be written is taken now: a revocation that comes next forgets it here, waits, and ends the row.
-            task = asyncio.get_running_loop().create_task(self._put(*self._records[sid], stamp))
+            task = asyncio.get_running_loop().create_task(self._put(*held, stamp))
             self._storing[sid] = task
             task.add_done_callback(lambda done: self._stored(sid, done))
         await asyncio.shield(task)
@@ -107,6 +122,7 @@ class Unstored:
             task.exception()  # looked at, in case that nobody waits any more
 
     def _forget(self, sid: str) -> None:
-        held = self._records.pop(sid, None)
-        if held is not None:
-            del self._sids[held[0].digest]
+        with self._lock:
+            held = self._records.pop(sid, None)
+            if held is not None:
+                del self._sids[held[0].digest]

@@ -44,9 +44,9 @@ class Watch(Trust):
 
     def catch_up(self, elapsed: float) -> bool:
         """Read what memory has missed."""
-        if self._fault is not None:
-            raise self._fault
+        self._check_usable()  # without the lock: in the child of a fork nobody gives it back
         with self.knowledge.cache.lock:
+            self._check_usable()
             behind: bool | None = False
             if elapsed >= self.ask_at:
                 behind = self._store.changed_behind_pulse()

@@ -77,7 +77,7 @@ class Pulse:
         self.view[0] = secrets.randbits(64)
 
     def close(self) -> None:
-        """Unmap."""
-        self.view.release()
-        self._map.close()
+        """Let go of the file. It is unmapped when nobody reads it any more: a check may do so in another thread."""
+        self.view = memoryview(bytes(_SIZE)).cast("Q")
+        del self._map
         os.close(self._handle)
