@@ -48,7 +48,7 @@ async def main():
         for name, group in (("64 callers", 256), ("64 callers, one commit each", 1)):
             auth = Coatcheck("memory://")
             auth._store = SQLiteStore(f"{folder}/{group}.db", group=group)
-            auth._memory.__init__(auth._store, auth._clock, auth.policy)
+            auth._memory.__init__(auth._store, auth.clock, auth.policy)
             await auth.open()
             engines[name] = auth
         for number in range(options.rounds):

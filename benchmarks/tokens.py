@@ -64,7 +64,7 @@ async def speed(folder, signing, count):
 
 def signatures(auth, session, token, signing, count):
     """Verifying cold and minting, and each of the layers in between."""
-    key = auth._tokens.keyring.keys.signer(auth._clock.now())
+    key = auth._tokens.keyring.keys.signer(auth.clock.now())
     keys, known = {key.kid: key}, auth._tokens.verifying.known._claims
     signed, _, text = token.rpartition(".")
     message, signature = signed.encode(), base64url.decode(text)

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qsl
 
+from coatcheck._carry import Data
 from coatcheck.engine import Coatcheck
 from coatcheck.http import cookie, headers
 from coatcheck.policy import CookiePolicy
@@ -31,34 +32,42 @@ _ANONYMOUS_BYTES = 24
 _LABEL = "csrf 1"
 
 
-def make_token(scope: Scope, visit: list[Any], auth: Coatcheck) -> str:
+class Visit:
     """
-    Return a token for a form on the page that answers *scope*.
+    The middleware's notes on one request.
 
-    Args:
-        visit: The middleware's notes on this request; item 1 is the value of the anonymous cookie, if it is a new one.
+    Attributes:
+        door: The middleware.
+
+        csrf: The value of the anonymous cookie that a form's token is bound to, if it is a new one.
+
+        cookies: Whole ``Set-Cookie`` values for the response. data: the session's data, where they were read.
     """
-    binding = _binding(scope, auth) if visit[1] is None else _anonymous(visit[1])
+
+    __slots__ = ("cookies", "csrf", "data", "door")
+
+    def __init__(self, door: Any) -> None:
+        self.door = door
+        self.csrf: str | None = None
+        self.cookies: list[bytes] = []
+        self.data: Data | None = None
+
+
+def make_token(scope: Scope, visit: Visit, auth: Coatcheck) -> str:
+    """Return a token for a form on the page that answers *scope*."""
+    binding = _binding(scope, auth) if visit.csrf is None else _anonymous(visit.csrf)
     if binding is None:
-        visit[1] = secrets.token_urlsafe(_ANONYMOUS_BYTES)
-        binding = _anonymous(visit[1])
+        visit.csrf = secrets.token_urlsafe(_ANONYMOUS_BYTES)
+        binding = _anonymous(visit.csrf)
     return csrf_token.make(auth.derived_keys(_LABEL)[0], binding)
 
 
-def with_cookies(message: Message, notes: list[Any], auth: Coatcheck) -> Message:
-    """
-    Return *message* with the cookies of this visit; a copy, since the next visitor gets others.
-
-    Args:
-        notes: The value of the anonymous cookie that a form's token is bound to, or None; a whole ``Set-Cookie`` value
-            (bytes), or None.
-    """
-    value, written = notes
+def with_cookies(message: Message, visit: Visit, auth: Coatcheck) -> Message:
+    """Return *message* with the cookies of this visit; a copy, since the next visitor gets others."""
     fields = list(message["headers"])
-    if value is not None:
-        fields.append((b"set-cookie", cookie.write(_policy(auth), value, max_age_s=None).encode("ascii")))
-    if written is not None:
-        fields.append((b"set-cookie", written))
+    if visit.csrf is not None:
+        fields.append((b"set-cookie", cookie.write(_policy(auth), visit.csrf, max_age_s=None).encode("ascii")))
+    fields.extend((b"set-cookie", written) for written in visit.cookies)
     return {**message, "headers": headers.private(fields)}
 
 

@@ -6,11 +6,14 @@ The ASGI adapter: Starlette, FastAPI, Litestar, Quart, any of them. Floor 5; may
     scope["coatcheck"]                           # Session, or None for an anonymous visitor
     scope["coatcheck.refused"]                   # Refused: why the cookie that came was not taken; else None
     scope["coatcheck.claims"]                    # Claims of the bearer token, where there was one
+    scope["user"], scope["auth"]                 # Visitor, for Starlette's request.user and @requires
+    scope["session"]                             # the session's data, a dict, with SessionMiddleware(data=True)
 
 Rules of this module:
 
 1. Thin: copy headers in, ask the lower floors, copy headers out.
-2. A cookie is never deleted here. The answer to an old request may arrive after the answer that set a new cookie.
+2. A cookie is never deleted here by itself. The answer to an old request may arrive after the answer that set a new
+   one.
 3. Store down: 503 for requests that carry a credential; anonymous ones are served; nobody is let in, or signed out.
 """
 
@@ -19,20 +22,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from hashlib import sha256
-from typing import Any
 
 from coatcheck import _asgi_forms as forms
 from coatcheck import _asgi_tokens as tokens
-from coatcheck._asgi_forms import Message, Receive, Scope, Send
+from coatcheck import _carry
+from coatcheck._asgi_calls import csrf_token, device, session_info, sign_in, sign_out
+from coatcheck._asgi_forms import Message, Receive, Scope, Send, Visit
+from coatcheck._carry import NOBODY, Visitor
 from coatcheck.decide import csrf
 from coatcheck.engine import Coatcheck
 from coatcheck.errors import ConfigError, StoreUnavailable
 from coatcheck.http import cookie, headers
-from coatcheck.records import Device, Reason, Refused, Session
+from coatcheck.records import Reason, Refused, Session
 from coatcheck.tokens.session_token import TOKEN_CHARACTERS
-from coatcheck.values import decode, encode
 
 log = logging.getLogger("coatcheck")
+
+__all__ = ["SessionMiddleware", "csrf_token", "device", "session_info", "sign_in", "sign_out"]
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -63,6 +69,10 @@ class SessionMiddleware:
         audience: Whom access tokens must be for to count here, where the mode takes them; left out: the issuer.
 
         trusted_proxies: Networks whose ``X-Forwarded-For`` counts, for :func:`device`: ``("10.0.0.0/8",)``.
+
+        data: Whether ``scope["session"]`` (``request.session``) is the session's data, to read and to change. They are
+            read before the application, so each request with a session costs a read of the store, and written when the
+            response begins: only the keys that changed. An anonymous visitor gets a session with the first of them.
     """
 
     def __init__(
@@ -73,6 +83,7 @@ class SessionMiddleware:
         exclude: Iterable[str] = (),
         audience: str | None = None,
         trusted_proxies: Iterable[str] = (),
+        data: bool = False,
     ) -> None:
         self.app = app
         self.auth = auth
@@ -81,11 +92,12 @@ class SessionMiddleware:
         self._needle = self._cookie_name + b"="
         self._hosts = headers.hosts_of(auth.policy.origins)
         self.trusted = headers.networks(trusted_proxies)
+        self._with_data = data
         self._takes_tokens = auth.policy.mode != "cookie"
         # A browser's own cache, too, must not give one bearer's page to the next.
         self._vary_on = (b"Cookie", b"Authorization") if self._takes_tokens else (b"Cookie",)
         self._vary = (b"vary", b", ".join(self._vary_on))
-        self._audience = audience or auth.issuer or ""
+        self.audience = audience or auth.issuer or ""
         if self._takes_tokens and auth.issuer is None:
             problem = f"mode {auth.policy.mode!r} needs access tokens, and the engine has no issuer"
             raise ConfigError("Policy.mode", problem, "give Coatcheck issuer=https://…, or leave mode 'cookie'")
@@ -101,8 +113,8 @@ class SessionMiddleware:
         kind = scope["type"]
         if kind != "http" and kind != "websocket":
             return await self.app(scope, receive, send)
-        # A list, so that what csrf_token() notes is found here even if a framework hands on a copy of the scope.
-        visit = scope["coatcheck.visit"] = [self, None, None]
+        # An object, so that what csrf_token() notes is found here even if a framework hands on a copy of the scope.
+        visit = scope["coatcheck.visit"] = Visit(self)
         scope["coatcheck"] = scope["coatcheck.refused"] = None
         if self._hosts and not self._is_known_host(scope):
             return await _answer(scope, receive, send, 421, "This server does not serve that host.")
@@ -132,14 +144,19 @@ class SessionMiddleware:
                 try:
                     await self._ask(scope, sent)
                 except StoreUnavailable:
-                    log.warning("the store does not answer; a request with a session gets 503")
-                    return await _answer(scope, receive, send, 503, "Please try again in a moment.")
+                    return await _answer_later(scope, receive, send)
         if verdict is _NEED_TOKEN:
             genuine, receive = await forms.find_token(scope, receive, self.auth)
             if not genuine:
                 return await _refuse_cross_site(scope, receive, send)
-        if kind == "websocket":
-            return await self.app(scope, receive, send)
+        found = scope["coatcheck"]
+        scope["user"] = scope["auth"] = NOBODY if found is None else Visitor(found)
+        if self._with_data:
+            return await self._serve_with_data(scope, receive, send, visit)
+        await self.app(scope, receive, send if kind == "websocket" else self._private(send, visit))
+
+    def _private(self, send: Send, visit: Visit) -> Send:
+        """Return *send*, which makes responses safe for caches and adds the cookies of this visit."""
 
         # Not a coroutine: it hands on the one it got, so that a message costs one call more, not two.
         def send_private(message: Message) -> Awaitable[None]:
@@ -153,11 +170,36 @@ class SessionMiddleware:
                         break
                 else:
                     message["headers"] = [*fields, self._vary, _ASK_AGAIN]
-                if visit[1] is not None or visit[2] is not None:
-                    message = forms.with_cookies(message, visit[1:], self.auth)
+                if visit.csrf is not None or visit.cookies:
+                    message = forms.with_cookies(message, visit, self.auth)
             return send(message)
 
-        await self.app(scope, receive, send_private)
+        return send_private
+
+    async def _serve_with_data(self, scope: Scope, receive: Receive, send: Send, visit: Visit) -> None:
+        try:
+            data = scope["session"] = visit.data = await _carry.read(self.auth, scope["coatcheck"])
+        except StoreUnavailable:
+            return await _answer_later(scope, receive, send)
+        if scope["type"] == "websocket":
+            return await self.app(scope, receive, send)
+        send_private, begun = self._private(send, visit), False
+
+        async def send_after_writing(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                started = await _carry.write(self.auth, data, lambda: device(scope))
+                if started is not None:
+                    visit.cookies.append(self.auth.cookie(started).encode("ascii"))
+                begun = True
+            await send_private(message)
+
+        try:
+            await self.app(scope, receive, send_after_writing)
+        except StoreUnavailable:
+            if begun:
+                raise
+            await _answer_later(scope, receive, send)
 
     async def _ask(self, scope: Scope, sent: bytes) -> None:
         token = cookie.find(sent, self._cookie_name)
@@ -165,9 +207,9 @@ class SessionMiddleware:
             found = await self.auth.check(token.decode("latin-1"))
             scope["coatcheck.refused" if isinstance(found, Refused) else "coatcheck"] = found
 
-    async def _ask_tokens(self, scope: Scope, sent: bytes | None, visit: list[Any]) -> Refused | None:
+    async def _ask_tokens(self, scope: Scope, sent: bytes | None, visit: Visit) -> Refused | None:
         """Find out who it is where access tokens are taken; return why the request is refused altogether."""
-        claims = tokens.find_bearer(scope, self.auth, self._audience)
+        claims = tokens.find_bearer(scope, self.auth, self.audience)
         if isinstance(claims, Refused):
             return claims
         if claims is not None:
@@ -177,11 +219,12 @@ class SessionMiddleware:
         if sent is None or token is None or self.auth.policy.mode != "hybrid":
             return None
         try:
-            found, fresh = await tokens.find_pair(sent, token, self.auth, self._audience)
+            found, fresh = await tokens.find_pair(sent, token, self.auth, self.audience)
         except StoreUnavailable:
             return Refused(Reason.UNSURE)
         scope["coatcheck.refused" if isinstance(found, Refused) else "coatcheck"] = found
-        visit[2] = None if fresh is None else fresh.encode("ascii")
+        if fresh is not None:
+            visit.cookies.append(fresh.encode("ascii"))
         return None
 
     def _judge(self, scope: Scope) -> csrf.Verdict:
@@ -204,55 +247,6 @@ class SessionMiddleware:
         return len(hosts) == 1 and hosts[0].lower() in self._hosts
 
 
-def session_info(scope: Scope) -> dict[str, Any] | None:
-    """
-    Return what a page may know of its visitor's session, as JSON; None for an anonymous one.
-
-    It holds nothing that opens anything: subject, claims, when it began and when it ends at the latest.
-    """
-    session: Session | None = scope["coatcheck"]
-    if session is None or session.sub is None:
-        return None
-    return {
-        "sub": session.sub,
-        "claims": decode(encode(session.claims)),
-        "auth_time": session.auth_time,
-        "expires_at": session.expires_at,
-    }
-
-
-def csrf_token(scope: Scope) -> str:
-    """
-    Return the token to put into a form's hidden field ``csrf_token`` (or the header ``X-CSRF-Token``).
-
-    Only browsers without Fetch Metadata and Origin need it; every other request is judged by those headers.
-
-    Raises:
-        ConfigError: The middleware is not installed.
-    """
-    return forms.make_token(scope, _visit(scope), _visit(scope)[0].auth)
-
-
-def device(scope: Scope) -> Device:
-    """
-    Return where this request comes from, for :meth:`Coatcheck.sign_in`: address and user agent, bounded.
-
-    Raises:
-        ConfigError: The middleware is not installed.
-    """
-    peer, trusted = scope.get("client"), _visit(scope)[0].trusted
-    forwarded = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
-    address = headers.client_address(peer[0] if peer else None, forwarded, trusted)
-    return Device(ip=address, user_agent=forms.one_header(scope, b"user-agent"))
-
-
-def _visit(scope: Scope) -> list[Any]:
-    visit = scope.get("coatcheck.visit")
-    if not isinstance(visit, list):
-        raise ConfigError("middleware", "is not installed", "wrap the application in coatcheck.asgi.SessionMiddleware")
-    return visit
-
-
 def _text(value: bytes | None) -> str | None:
     return None if value is None else value.decode("latin-1")
 
@@ -266,10 +260,14 @@ async def _refuse_cross_site(scope: Scope, receive: Receive, send: Send) -> None
     await _answer(scope, receive, send, 403, text)
 
 
+async def _answer_later(scope: Scope, receive: Receive, send: Send) -> None:
+    log.warning("the store does not answer; a request with a session gets 503")
+    await _answer(scope, receive, send, 503, "Please try again in a moment.")
+
+
 async def _refuse_token(scope: Scope, receive: Receive, send: Send, refusal: Refused) -> None:
     if refusal.reason is Reason.UNSURE:
-        log.warning("the store does not answer; a request with a token gets 503")
-        return await _answer(scope, receive, send, 503, "Please try again in a moment.")
+        return await _answer_later(scope, receive, send)
     challenge = b'Bearer error="invalid_token"'  # RFC 6750, section 3.1; the reason is for the log
     log.info("bearer token refused", extra={"reason": refusal.reason.value})
     more = [(b"www-authenticate", challenge)]

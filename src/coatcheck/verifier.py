@@ -16,6 +16,7 @@ import contextlib
 import logging
 import os
 import weakref
+from collections.abc import AsyncIterator
 from typing import Any, Self
 
 from coatcheck import arguments
@@ -90,6 +91,15 @@ class Verifier:
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, app: object = None) -> AsyncIterator[dict[str, Any]]:
+        """
+        Open and close with an application, which has it in its state: ``FastAPI(lifespan=verifier.lifespan)``, then
+        ``request.state.verifier``.
+        """
+        async with self:
+            yield {"verifier": self}
 
     async def open(self) -> None:
         """

@@ -22,7 +22,7 @@ class Forge:
         self.genuine = auth.access_token(session, audience=audience)
         head, body, _ = self.genuine.split(".")
         self.header, self.body = (json.loads(base64url.decode(part)) for part in (head, body))
-        self.key = auth._tokens.keyring.keys.signer(auth._clock.now())
+        self.key = auth._tokens.keyring.keys.signer(auth.clock.now())
 
     def token(self, *, header=None, body=None, signature=None, raw_header=None, raw_body=None):
         """A token with these members altered (GONE: left out), signed unless *signature* says otherwise."""

@@ -177,7 +177,7 @@ async def test_another_key_of_ours_does_not_sign_for_this_one(forge, auth):
     await auth.rotate_keys()
     signed = forge.genuine.rsplit(".", 1)[0]
     assert forge.why(forge.genuine) is None
-    other = auth._tokens.keyring.keys.signer(auth._clock.now())
+    other = auth._tokens.keyring.keys.signer(auth.clock.now())
     assert other.kid != forge.key.kid
     assert forge.why(f"{signed}.{b64(other.sign(signed.encode()))}") is Reason.BAD_SIGNATURE
 

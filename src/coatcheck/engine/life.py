@@ -55,11 +55,12 @@ class Life:
         self._store = from_url(store)
         if on_store_call is not None:
             self._store = timed(self._store, on_store_call)
-        self._clock: Clock = SystemClock() if clock is None else clock
+        #: What the engine reads the time from.
+        self.clock: Clock = SystemClock() if clock is None else clock
         self._given_secret = None if secret is None else RootSecret.parse(secret, setting="secret")
         self._machine = SystemClock()
         self._fault: CoatcheckError | None = None
-        self._memory = Memory(self._store, self._clock, policy)
+        self._memory = Memory(self._store, self.clock, policy)
         self._tokens: Tokens | None = None
         #: :meth:`check_now` for the digest of a token: for adapters, which have the token as bytes.
         self.recall: Callable[[Digest], Session | Refused | None] = self._memory.recall
@@ -112,7 +113,7 @@ class Life:
         seals = dict(zip(ids, self._secret.keys("signing keys 1"), strict=True))
         keys = dict(zip(ids, self._secret.keys("refresh 1"), strict=True))
         minting, verifying = self._memory.hold_tokens(issuer, seals)
-        tokens = Tokens(self._store, minting, verifying, clock=self._clock, stamp=self._stamp)
+        tokens = Tokens(self._store, minting, verifying, clock=self.clock, stamp=self._stamp)
         tokens.refreshing.start(keys, self._memory.ask_sid, self._end_for)
         await tokens.open()
         return tokens
@@ -214,7 +215,7 @@ class Life:
         return await self._memory.barrier.wait(position, epoch=epoch)
 
     def _stamp(self) -> Stamp:
-        now = self._clock.now()
+        now = self.clock.now()
         return Stamp(now=now, forget_change=now + _REMEMBER_CHANGES_S, forget_token=now + _REMEMBER_TOKENS_S)
 
 

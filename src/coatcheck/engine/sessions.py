@@ -129,7 +129,7 @@ class Coatcheck(TokenMethods):
         """
         self._check_open()
         digest, token = self._mint()
-        now = self._clock.now()
+        now = self.clock.now()
         session = begin.new_session(
             session_token.mint_sid(now),
             arguments.subject(sub),
@@ -169,7 +169,7 @@ class Coatcheck(TokenMethods):
         self._check_open()
         raw = fitted(checked(data or {}, field="data"), limit=self.policy.data_bytes, field="data")
         digest, token = self._mint()
-        now = self._clock.now()
+        now = self.clock.now()
         session = begin.new_session(
             session_token.mint_sid(now), None, now=now, policy=self.policy, device=device, persistent=persistent
         )
@@ -257,7 +257,7 @@ class Coatcheck(TokenMethods):
                 return Refused(reason)
             session = begin.renewed(
                 found.session,
-                now=self._clock.now(),
+                now=self.clock.now(),
                 policy=self.policy,
                 sub=sub,
                 claims=claims,
@@ -422,7 +422,7 @@ class Coatcheck(TokenMethods):
     def cookie(self, signed_in: SignedIn) -> str:
         """Return the ``Set-Cookie`` value that carries *signed_in*."""
         session = signed_in.session
-        max_age_s = session.expires_at - self._clock.now() if session.persistent else None
+        max_age_s = session.expires_at - self.clock.now() if session.persistent else None
         return cookie.write(self.policy.cookie, signed_in.token.reveal(), max_age_s=max_age_s)
 
     def clear_cookie(self) -> str:

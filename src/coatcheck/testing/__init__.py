@@ -5,6 +5,7 @@ Help for tests: yours, and ours. Floor 5; may import: floors 0 to 4. Public: nam
 - :func:`signed_in`: a client that carries a session.
 - :class:`EmbeddedStoreContract`, :class:`FleetStoreContract`: inherit one, give it a store, and your store is tested
   like ours. :class:`StoreContract` is what they have in common.
+- :class:`AdapterStory`: inherit it, serve a small application, and your adapter is tested like ours.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from typing import Any, Protocol
 
 from coatcheck.engine import Coatcheck
 from coatcheck.records import SignedIn
+from coatcheck.testing.adapter_story import AdapterStory
 from coatcheck.testing.store_contract import EmbeddedStoreContract, FleetStoreContract, StoreContract
 
-__all__ = ["EmbeddedStoreContract", "FleetStoreContract", "ManualClock", "StoreContract", "signed_in"]
+__all__ = ["AdapterStory", "EmbeddedStoreContract", "FleetStoreContract", "ManualClock", "StoreContract", "signed_in"]
 
 
 class ManualClock:

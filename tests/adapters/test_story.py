@@ -1,0 +1,24 @@
+"""One story over HTTP, over every adapter, on every store."""
+
+import pytest
+from tests.adapters import app_fastapi, app_starlette
+from tests.adapters.serving import OnCluster, OnPostgres, OnSQLite, OnValkey, serving_asgi
+
+from coatcheck.testing import AdapterStory
+
+
+class Starlette(AdapterStory):
+    def serve(self, stage):
+        return serving_asgi(app_starlette.build(stage))
+
+
+class FastAPI(AdapterStory):
+    def serve(self, stage):
+        return serving_asgi(app_fastapi.build(stage))
+
+
+STORES = {"SQLite": OnSQLite, "Postgres": OnPostgres, "Valkey": OnValkey, "Cluster": OnCluster}
+for adapter in (Starlette, FastAPI):
+    for name, store in STORES.items():
+        told = type(f"Test{adapter.__name__}On{name}", (store, adapter), {"__doc__": "See AdapterStory."})
+        globals()[told.__name__] = told if store is OnSQLite else pytest.mark.long(told)

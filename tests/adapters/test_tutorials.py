@@ -1,0 +1,44 @@
+"""Each tutorial followed literally in an empty folder: its programs, its commands, its promises."""
+
+import re
+
+import pytest
+from tests.adapters.programs import Page
+
+
+def password(program):
+    """The password that the tutorial's program shows in the terminal."""
+    return re.search(r"password (\S+)", program.said)[1]
+
+
+@pytest.fixture
+def follow(tmp_path):
+    """Begin a tutorial."""
+    return lambda name: Page(name, tmp_path)
+
+
+def test_fastapi(follow):
+    """Greeted by nobody's name, then by one's own; a fresh sign-in is asked for; ended from the second terminal."""
+    page = follow("fastapi.md")
+    first, complete = page.blocks("python", "app = FastAPI(")
+    (command,) = page.blocks("", "uvicorn app:app")
+    page.write("app.py", first)
+    with page.running(command) as program:
+        assert program.browser().get("/hello").json == "Hello, whoever you are."
+        assert program.browser("http://127.0.0.1:8000").get("/hello").status == 421
+    page.write("app.py", complete)
+    with page.running(command) as program:
+        browser = program.browser()
+        assert browser.get("/docs").status == 200
+        assert browser.get("/me").status == 401
+        assert browser.post("/sign-in", {"name": "maria", "password": "wrong"}).status == 401
+        assert browser.post("/sign-in", {"name": "maria", "password": password(program)}).status == 200
+        assert browser.get("/me").json["sub"] == "maria"
+        assert browser.get("/hello").json == "Hello, maria."
+        assert browser.post("/safe/open").json == "It is open, maria."
+        (ending,) = page.blocks("", "revoke_user")
+        assert len(page.shell(ending).splitlines()) == 1
+        assert browser.get("/me").status == 401
+        assert browser.post("/sign-in", {"name": "maria", "password": password(program)}).status == 200
+        assert browser.post("/sign-out").json == "Goodbye."
+        assert browser.get("/me").status == 401
