@@ -29,6 +29,7 @@ FLOOR = {
     "_asgi_calls": 5,
     "_asgi_forms": 5,
     "_carry": 5,
+    "_door": 5,
     "fastapi": 5,
     "flask": 5,
     "wsgi": 5,

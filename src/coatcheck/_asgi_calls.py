@@ -1,7 +1,7 @@
 """
-What an application asks the ASGI adapter for, during a request. Floor 5; may import: floors 0 to 4, no framework.
+What an application asks its adapter for, during a request. Floor 5; may import: floors 0 to 4, no framework.
 
-Public as :mod:`coatcheck.asgi`.
+Public as :mod:`coatcheck.asgi`; :mod:`coatcheck.wsgi` asks here, too, with a scope made of its environ.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from coatcheck import _asgi_forms as forms
 from coatcheck import _carry
 from coatcheck._asgi_forms import Scope, Visit
 from coatcheck._carry import Visitor
-from coatcheck.engine import Coatcheck
 from coatcheck.errors import ConfigError
 from coatcheck.http import cookie, headers
 from coatcheck.records import Device, Refused, Session, SignedIn
+from coatcheck.secret import Secret
 from coatcheck.values import decode, encode
 
 
@@ -46,7 +46,7 @@ def csrf_token(scope: Scope) -> str:
     Raises:
         ConfigError: The middleware is not installed.
     """
-    visit = _visit(scope)
+    visit = visit_of(scope)
     return forms.make_token(scope, visit, visit.door.auth)
 
 
@@ -57,7 +57,7 @@ def device(scope: Scope) -> Device:
     Raises:
         ConfigError: The middleware is not installed.
     """
-    peer, trusted = scope.get("client"), _visit(scope).door.trusted
+    peer, trusted = scope.get("client"), visit_of(scope).door.trusted
     forwarded = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
     address = headers.client_address(peer[0] if peer else None, forwarded, trusted)
     return Device(ip=address, user_agent=forms.one_header(scope, b"user-agent"))
@@ -90,14 +90,14 @@ async def sign_in(
         ConfigError: The middleware is not installed.
     """
     scope = _scope(request)
-    visit, session = _visit(scope), scope["coatcheck"]
-    auth = visit.door.auth
+    visit = visit_of(scope)
+    session, token = brought(scope, visit)
     done = await _carry.sign_in(
-        auth, session, _token(scope, auth), sub,
+        visit.door.auth, session, token, sub,
         claims=claims, amr=amr, device=device(scope), persistent=persistent, generation=generation,
     )  # fmt: skip
     if isinstance(done, SignedIn):
-        _enter(scope, visit, done.session, auth.cookie(done))
+        enter(scope, visit, done)
     return done
 
 
@@ -112,13 +112,37 @@ async def sign_out(request: Any) -> None:
         ConfigError: The middleware is not installed.
     """
     scope = _scope(request)
-    visit, session = _visit(scope), scope["coatcheck"]
+    visit, session = visit_of(scope), scope["coatcheck"]
     if session is not None:
         await visit.door.auth.revoke(session.sid, reason="signed out")
-    _enter(scope, visit, None, visit.door.auth.clear_cookie())
+    leave(scope, visit)
 
 
-def _enter(scope: Scope, visit: Visit, session: Session | None, written: str) -> None:
+def brought(scope: Scope, visit: Visit) -> tuple[Session | None, str | Secret | None]:
+    """Return the session that the browser has by now, and its token; none for who brought an access token."""
+    if visit.has_changed:
+        return scope["coatcheck"], visit.token
+    if "coatcheck.claims" in scope:
+        return None, None
+    sent = [value for name, value in scope["headers"] if name == b"cookie"]
+    found = cookie.find_in(sent, visit.door.cookie_name)
+    return scope["coatcheck"], None if found is None else found.decode("latin-1")
+
+
+def enter(scope: Scope, visit: Visit, done: SignedIn) -> None:
+    """From here on the request is that of a session, whose cookie goes out with the response."""
+    _change(scope, visit, done.session, visit.door.auth.cookie(done))
+    visit.token = done.token
+
+
+def leave(scope: Scope, visit: Visit) -> None:
+    """From here on the request is nobody's; the cookie is deleted with the response."""
+    _change(scope, visit, None, visit.door.auth.clear_cookie())
+    visit.token = None
+
+
+def _change(scope: Scope, visit: Visit, session: Session | None, written: str) -> None:
+    visit.has_changed = True
     scope["coatcheck"] = session
     scope["user"] = scope["auth"] = Visitor(session)
     visit.cookies[:] = [written.encode("ascii")]  # the last one counts, and no token of what was before
@@ -126,19 +150,19 @@ def _enter(scope: Scope, visit: Visit, session: Session | None, written: str) ->
         visit.data.move(None if session is None else session.sid)
 
 
+def visit_of(scope: Scope) -> Visit:
+    """
+    Return the middleware's notes on a request.
+
+    Raises:
+        ConfigError: The middleware is not installed.
+    """
+    visit = scope.get("coatcheck.visit")
+    if not isinstance(visit, Visit):
+        raise ConfigError("middleware", "is not installed", "wrap the application in SessionMiddleware")
+    return visit
+
+
 def _scope(request: Any) -> Scope:
     scope: Scope = getattr(request, "scope", request)
     return scope
-
-
-def _token(scope: Scope, auth: Coatcheck) -> str | None:
-    sent = [value for name, value in scope["headers"] if name == b"cookie"]
-    found = cookie.find_in(sent, auth.policy.cookie.name.encode("ascii"))
-    return None if found is None else found.decode("latin-1")
-
-
-def _visit(scope: Scope) -> Visit:
-    visit = scope.get("coatcheck.visit")
-    if not isinstance(visit, Visit):
-        raise ConfigError("middleware", "is not installed", "wrap the application in coatcheck.asgi.SessionMiddleware")
-    return visit

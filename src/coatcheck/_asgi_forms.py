@@ -12,21 +12,25 @@ from __future__ import annotations
 import dataclasses
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from coatcheck._carry import Data
 from coatcheck.engine import Coatcheck
 from coatcheck.http import cookie, headers
 from coatcheck.policy import CookiePolicy
+from coatcheck.secret import Secret
 from coatcheck.tokens import csrf_token
+
+if TYPE_CHECKING:
+    from coatcheck._door import Auth
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-_FORM_BYTES = 64 * 1024
+FORM_BYTES = 64 * 1024
 _MOST_FIELDS = 1000
 _ANONYMOUS_BYTES = 24
 _LABEL = "csrf 1"
@@ -42,18 +46,22 @@ class Visit:
         csrf: The value of the anonymous cookie that a form's token is bound to, if it is a new one.
 
         cookies: Whole ``Set-Cookie`` values for the response. data: the session's data, where they were read.
+
+        has_changed: Whether the session was begun, renewed or ended in this request. token: what it has since.
     """
 
-    __slots__ = ("cookies", "csrf", "data", "door")
+    __slots__ = ("cookies", "csrf", "data", "door", "has_changed", "token")
 
     def __init__(self, door: Any) -> None:
         self.door = door
         self.csrf: str | None = None
         self.cookies: list[bytes] = []
         self.data: Data | None = None
+        self.has_changed = False
+        self.token: Secret | None = None
 
 
-def make_token(scope: Scope, visit: Visit, auth: Coatcheck) -> str:
+def make_token(scope: Scope, visit: Visit, auth: Auth) -> str:
     """Return a token for a form on the page that answers *scope*."""
     binding = _binding(scope, auth) if visit.csrf is None else _anonymous(visit.csrf)
     if binding is None:
@@ -62,26 +70,36 @@ def make_token(scope: Scope, visit: Visit, auth: Coatcheck) -> str:
     return csrf_token.make(auth.derived_keys(_LABEL)[0], binding)
 
 
-def with_cookies(message: Message, visit: Visit, auth: Coatcheck) -> Message:
+def cookies_of(visit: Visit, auth: Auth) -> list[bytes]:
+    """Return the ``Set-Cookie`` values of this visit."""
+    found = [] if visit.csrf is None else [cookie.write(_policy(auth), visit.csrf, max_age_s=None).encode("ascii")]
+    return found + visit.cookies
+
+
+def with_cookies(message: Message, visit: Visit, auth: Auth) -> Message:
     """Return *message* with the cookies of this visit; a copy, since the next visitor gets others."""
-    fields = list(message["headers"])
-    if visit.csrf is not None:
-        fields.append((b"set-cookie", cookie.write(_policy(auth), visit.csrf, max_age_s=None).encode("ascii")))
-    fields.extend((b"set-cookie", written) for written in visit.cookies)
+    fields = [*message["headers"], *((b"set-cookie", written) for written in cookies_of(visit, auth))]
     return {**message, "headers": headers.private(fields)}
 
 
 async def find_token(scope: Scope, receive: Receive, auth: Coatcheck) -> tuple[bool, Receive]:
     """Say whether the request carries a genuine token, in its header or in an urlencoded form; and how to go on."""
-    binding = _binding(scope, auth)
-    if binding is None:
+    if _binding(scope, auth) is None:
         return False, receive
     token = one_header(scope, auth.policy.csrf.header.lower().encode("ascii"))
     media_type = one_header(scope, b"content-type") or ""
     if token is None and media_type.startswith("application/x-www-form-urlencoded"):
         body, receive = await _read_ahead(receive)
-        token = _field(body, auth.policy.csrf.field)
-    return token is not None and csrf_token.is_genuine(auth.derived_keys(_LABEL), binding, token), receive
+        token = field_in(body, auth.policy.csrf.field)
+    return is_genuine(scope, auth, token), receive
+
+
+def is_genuine(scope: Scope, auth: Auth, token: str | None) -> bool:
+    """Say whether *token* was made for this visitor."""
+    binding = _binding(scope, auth)
+    if binding is None or token is None:
+        return False
+    return csrf_token.is_genuine(auth.derived_keys(_LABEL), binding, token)
 
 
 def one_header(scope: Scope, name: bytes) -> str | None:
@@ -90,7 +108,7 @@ def one_header(scope: Scope, name: bytes) -> str | None:
     return values[0].decode("latin-1") if len(values) == 1 else None
 
 
-def _binding(scope: Scope, auth: Coatcheck) -> str | None:
+def _binding(scope: Scope, auth: Auth) -> str | None:
     session = scope["coatcheck"]
     if session is not None:
         return f"session {session.sid}"
@@ -103,14 +121,15 @@ def _anonymous(value: str) -> str:
     return f"anonymous {value}"
 
 
-def _policy(auth: Coatcheck) -> CookiePolicy:
+def _policy(auth: Auth) -> CookiePolicy:
     policy = auth.policy.cookie
     prefix, _, _ = policy.name.rpartition("-")
     # Another name than any that starts with the session cookie's, so that finding that one stays quick.
     return dataclasses.replace(policy, name=f"{prefix}-csrf" if prefix.startswith("__") else "csrf")
 
 
-def _field(body: bytes, name: str) -> str | None:
+def field_in(body: bytes, name: str) -> str | None:
+    """Return the one field *name* of an urlencoded body."""
     if body.count(b"&") >= _MOST_FIELDS:
         return None
     values = [value for key, value in parse_qsl(body.decode("latin-1")) if key == name]
@@ -120,7 +139,7 @@ def _field(body: bytes, name: str) -> str | None:
 async def _read_ahead(receive: Receive) -> tuple[bytes, Receive]:
     messages: list[Message] = []
     body = b""
-    while len(body) <= _FORM_BYTES:
+    while len(body) <= FORM_BYTES:
         message = await receive()
         messages.append(message)
         body += message.get("body", b"")
@@ -133,4 +152,4 @@ async def _read_ahead(receive: Receive) -> tuple[bytes, Receive]:
             return message
         return await receive()
 
-    return (body if len(body) <= _FORM_BYTES else b""), replay
+    return (body if len(body) <= FORM_BYTES else b""), replay

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import MutableMapping
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from coatcheck.decide import lifetime
 from coatcheck.engine import Coatcheck
@@ -25,6 +25,9 @@ from coatcheck.policy import CookiePolicy
 from coatcheck.records import Claims, Reason, Refused, Session
 from coatcheck.tokens import base64url
 from coatcheck.values import frozen
+
+if TYPE_CHECKING:
+    from coatcheck._door import Auth
 
 Scope = MutableMapping[str, Any]
 
@@ -65,7 +68,7 @@ _OWN = frozenset({"iss", "sub", "aud", "exp", "iat", "nbf", "jti", "client_id", 
 _OWN |= {BINDING, SESSION_ENDS}
 
 
-def find_bearer(scope: Scope, auth: Coatcheck, audience: str) -> Claims | Refused | None:
+def find_bearer(scope: Scope, auth: Auth, audience: str) -> Claims | Refused | None:
     """Judge the bearer token of a request; None when there is none."""
     fields = [value for name, value in scope["headers"] if name == b"authorization"]
     found = bearer.find(fields)
@@ -78,34 +81,46 @@ def find_bearer(scope: Scope, auth: Coatcheck, audience: str) -> Claims | Refuse
     return Refused(Reason.WRONG_TYPE) if isinstance(claims, Claims) and BINDING in claims.all else claims
 
 
-async def find_pair(sent: bytes, token: bytes, auth: Coatcheck, audience: str) -> tuple[Session | Refused, str | None]:
+def find_beside(sent: bytes, token: bytes, auth: Auth, audience: str) -> Session | None:
     """
-    Judge a session cookie with the access token beside it.
+    Judge the access token beside a session cookie, from memory; None when it does not count.
 
     Args:
         sent: All of the request's cookies. token: the session cookie's value.
+    """
+    beside = cookie.find(sent, _NAME)
+    if beside is not None:
+        claims = auth.verify(beside.decode("latin-1"), audience=audience)
+        if isinstance(claims, Claims) and claims.all.get(BINDING) == _binding(token):
+            return session_of(claims)
+    return None
+
+
+async def ask_session(token: bytes, auth: Coatcheck, audience: str) -> tuple[Session | Refused, str | None]:
+    """
+    Judge a session cookie that has no access token beside it, or none that counts.
 
     Returns:
         The session, and the ``Set-Cookie`` value of a fresh access token where one is needed.
     """
-    binding = _binding(token)
-    beside = cookie.find(sent, _NAME)
-    if beside is not None:
-        claims = auth.verify(beside.decode("latin-1"), audience=audience)
-        if isinstance(claims, Claims) and claims.all.get(BINDING) == binding:
-            return session_of(claims), None
     for _ in range(_TRIES):
         session = await auth.check(token.decode("latin-1"))
         if isinstance(session, Refused) or session.sub is None:
             return session, None
         lifetime_s = max(1, lifetime.idle_s(session, auth.policy) // _IDLE_PARTS)
-        more = {BINDING: binding, SESSION_ENDS: lifetime.ends_at(session, auth.policy)}
+        more = {BINDING: _binding(token), SESSION_ENDS: lifetime.ends_at(session, auth.policy)}
         fresh = auth.bound_token(session, audience=audience, lifetime_s=lifetime_s, more=more)
         claims = fresh if isinstance(fresh, Refused) else auth.verify(fresh, audience=audience)
         if isinstance(fresh, str) and isinstance(claims, Claims):
             return session_of(claims), cookie.write(_POLICY, fresh, max_age_s=claims.expires_at - claims.issued_at)
         # It was changed, or left memory, since it was checked: it is checked again.
     return session, None  # it counts now; the token comes with a later response
+
+
+async def find_pair(sent: bytes, token: bytes, auth: Coatcheck, audience: str) -> tuple[Session | Refused, str | None]:
+    """Judge a session cookie with the access token beside it, see :func:`find_beside` and :func:`ask_session`."""
+    session = find_beside(sent, token, auth, audience)
+    return await ask_session(token, auth, audience) if session is None else (session, None)
 
 
 def _binding(token: bytes) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 
 from coatcheck.engine import Coatcheck
 from coatcheck.records import Device, Refused, Session, SignedIn
+from coatcheck.secret import Secret
 from coatcheck.values import encode
 
 SIGNED_IN = "authenticated"
@@ -26,7 +27,7 @@ SIGNED_IN = "authenticated"
 async def sign_in(
     auth: Coatcheck,
     session: Session | None,
-    token: str | None,
+    token: str | Secret | None,
     sub: str,
     *,
     claims: Mapping[str, Any] | None = None,
@@ -44,12 +45,14 @@ async def sign_in(
     Args:
         session, token: What the browser brought.
     """
-    if session is not None and token is not None and session.sub in (None, sub):
+    if session is None or token is None:
+        pass
+    elif session.sub in (None, sub):
         renewed = await auth.renew(token, sub=sub, claims=claims, amr=amr, device=device, generation=generation)
         # Whatever ended it meanwhile, except a change of the password, says nothing against a new one.
         if isinstance(renewed, SignedIn) or generation is not None:
             return renewed
-    elif session is not None:
+    else:
         await auth.revoke(session.sid, reason="another sign-in in the same browser")
     return await auth.sign_in(
         sub,
@@ -146,7 +149,9 @@ async def read(auth: Coatcheck, session: Session | None) -> Data:
     return Data({} if isinstance(found, Refused) else found, session.sid)
 
 
-async def write(auth: Coatcheck, data: Data, make_device: Callable[[], Device]) -> SignedIn | None:
+async def write(
+    auth: Coatcheck, data: Data, make_device: Callable[[], Device], *, persistent: bool = True
+) -> SignedIn | None:
     """
     Write what changed. Where there is no session yet, one is started for it, and returned.
 
@@ -157,6 +162,6 @@ async def write(auth: Coatcheck, data: Data, make_device: Callable[[], Device]) 
     if not change and not unset:
         return None
     if data.sid is None:
-        return await auth.start(change, device=make_device())
+        return await auth.start(change, device=make_device(), persistent=persistent)
     await auth.update_data(data.sid, set=change, unset=unset)  # Refused: it has ended, and its data with it
     return None

@@ -34,7 +34,8 @@ from starlette.exceptions import WebSocketException
 from starlette.requests import HTTPConnection
 
 from coatcheck._asgi_tokens import BINDING
-from coatcheck.asgi import RETRY_AFTER_S, SessionMiddleware, csrf_token, device, session_info, sign_in, sign_out
+from coatcheck._door import RETRY_AFTER_S
+from coatcheck.asgi import SessionMiddleware, csrf_token, device, session_info, sign_in, sign_out
 from coatcheck.decide.step_up import Lack, Requirement, Wanted
 from coatcheck.errors import ConfigError
 from coatcheck.http import bearer

@@ -52,8 +52,8 @@ class At(Browser):
     def tab(self):
         return At(self._address, self._origin, self.cookies)
 
-    def ask(self, method, path, body, fields):
-        return super().ask(method, path, body, {"Host": self._origin.partition("://")[2], **fields})
+    def send(self, method, path, body, fields):
+        return super().send(method, path, body, {"Host": self._origin.partition("://")[2], **fields})
 
 
 @contextlib.contextmanager

@@ -5,6 +5,8 @@ import contextlib
 import socket
 import threading
 from pathlib import Path
+from socketserver import ThreadingMixIn
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import pytest
 import uvicorn
@@ -33,6 +35,30 @@ def serving_asgi(app):
         thread.join(START_S)
         listening.close()
         assert not thread.is_alive()
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, *args):
+        """Nothing."""
+
+
+class _Threads(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+@contextlib.contextmanager
+def serving_wsgi(app, auth):
+    """Serve a WSGI application by the standard library's server, a thread for each request; close its engine."""
+    server = make_server("127.0.0.1", 0, app, server_class=_Threads, handler_class=_Quiet)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield f"127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join(START_S)
+        server.server_close()
+        auth.close()
 
 
 class OnSQLite:

@@ -1,7 +1,9 @@
 """The examples, started as their users start them and driven over HTTP; and with several workers."""
 
+import re
 import sys
 import threading
+import urllib.parse
 
 import pytest
 from tests.adapters.programs import free_port, running
@@ -107,5 +109,67 @@ def test_fastapi_with_four_workers(server):
         def who(browser):
             answer = browser.get("/me")
             return answer.status, answer.json.get("process")
+
+        kick_from_every_worker(program, store, sign_in, who)
+
+
+def gunicorn(port, app):
+    """Four workers, forked from a process that has loaded the application."""
+    options = ["--preload", "--workers", str(WORKERS), "--worker-class", "gthread", "--threads", "4"]
+    return [sys.executable, "-m", "gunicorn", *options, "--bind", f"127.0.0.1:{port}", app]
+
+
+def form(browser, path, **fields):
+    """Send a form as a page of ours does."""
+    body = urllib.parse.urlencode(fields)
+    ours = {"Content-Type": "application/x-www-form-urlencoded", "Sec-Fetch-Site": "same-origin"}
+    return browser.send("POST", path, body, ours)
+
+
+def test_flask(tmp_path):
+    """A cart, the sign-in that was asked for, devices, ending one of them, the safe, sign out."""
+    port = free_port()
+    command = [sys.executable, "-m", "flask", "--app", "examples.flask_app.app", "run", "--port", str(port)]
+    with running(command, ROOT, port=port, env=env(f"sqlite:///{tmp_path}/coatcheck.db")) as program:
+        maria, phone = program.browser(), program.browser()
+        assert b"nothing yet" in maria.get("/").body
+        assert form(maria, "/cart", thing="<b>hat</b>").fields["location"] == "/"
+        assert b"&lt;b&gt;hat&lt;/b&gt;" in maria.get("/").body
+        assert maria.get("/devices", accept="text/html").fields["location"] == "/sign-in?next=/devices"
+        assert b'name="next" value="/devices"' in maria.get("/sign-in?next=/devices").body
+        assert b'name="next" value="/"' in maria.get("/sign-in?next=//evil.example").body
+        for wrong in ({"name": "bob", "password": PASSWORD}, {"name": "maria", "password": "ü"}, {}):
+            assert form(maria, "/sign-in", **wrong).status == 401
+        answer = form(maria, "/sign-in", name="maria", password=PASSWORD, next="/devices")
+        assert answer.fields["location"] == "/devices"
+        assert b"hat" in maria.get("/").body
+        form(phone, "/sign-in", name="maria", password=PASSWORD)
+        listed = maria.get("/devices").body.decode()
+        (sid,) = re.findall(r"/devices/([^/]+)/end", listed)
+        assert "(this one)" in listed
+        assert maria.send("POST", f"/devices/{sid}/end", None, {"Sec-Fetch-Site": "cross-site"}).status == 403
+        assert form(maria, f"/devices/{sid}/end").status == 303
+        assert b"That session has ended." in maria.get("/devices").body
+        assert phone.get("/devices").status == 401
+        assert form(maria, "/devices/nobodys/end").status == 404
+        assert b"It is open" in maria.get("/safe").body
+        assert form(maria, "/sign-out").status == 303
+        assert maria.get("/devices").status == 401
+    assert "Traceback" not in program.said
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("server", [postgres.shared, valkey.shared], ids=["postgresql", "valkey"])
+def test_flask_with_four_workers(server):
+    """Four processes, forked by gunicorn from one that has loaded everything; kicked means out at each of them."""
+    port, store = free_port(), server().url()
+    with running(gunicorn(port, "examples.flask_app.app:app"), ROOT, port=port, env=env(store)) as program:
+
+        def sign_in(browser):
+            assert form(browser, "/sign-in", name="maria", password=PASSWORD).status == 303
+
+        def who(browser):
+            answer = browser.get("/me")
+            return answer.status, answer.json["process"] if answer.status == 200 else None
 
         kick_from_every_worker(program, store, sign_in, who)

@@ -1,9 +1,12 @@
 """Each tutorial followed literally in an empty folder: its programs, its commands, its promises."""
 
 import re
+import urllib.parse
 
 import pytest
 from tests.adapters.programs import Page
+
+OURS = {"Sec-Fetch-Site": "same-origin"}
 
 
 def password(program):
@@ -42,3 +45,37 @@ def test_fastapi(follow):
         assert browser.post("/sign-in", {"name": "maria", "password": password(program)}).status == 200
         assert browser.post("/sign-out").json == "Goodbye."
         assert browser.get("/me").status == 401
+
+
+def form(browser, path, **fields):
+    """Send a form as a page of ours does."""
+    body = urllib.parse.urlencode(fields)
+    return browser.send("POST", path, body, {"Content-Type": "application/x-www-form-urlencoded", **OURS})
+
+
+def test_flask(follow):
+    """Counted without a name, then greeted by it; a fresh sign-in is asked for; ended from the second terminal."""
+    page = follow("flask.md")
+    first, complete = page.blocks("python", "app = Flask(")
+    (command,) = page.blocks("", "flask --app app")
+    page.write("app.py", first)
+    with page.running(command) as program:
+        browser = program.browser()
+        answers = [browser.get("/").body.decode() for _ in range(3)]
+        assert answers[2] == "Hello, whoever you are. You have been here 3 times."
+        assert program.browser("http://127.0.0.1:8000").get("/").status == 421
+    page.write("app.py", complete)
+    with page.running(command) as program:
+        browser = program.browser()
+        assert browser.get("/", accept="text/html").fields["location"].startswith("/sign-in?next=/")
+        assert b'name="csrf_token"' in browser.get("/sign-in").body
+        assert form(browser, "/sign-in", name="maria", password="wrong").status == 401
+        assert form(browser, "/sign-in", name="maria", password=password(program)).fields["location"] == "/"
+        assert b"Hello, maria, for the 1. time" in browser.get("/").body
+        assert browser.get("/safe").body == b"It is open."
+        (ending,) = page.blocks("", "revoke_user")
+        assert len(page.shell(ending).splitlines()) == 1
+        assert browser.get("/").status == 401
+        form(browser, "/sign-in", name="maria", password=password(program))
+        assert form(browser, "/sign-out").fields["location"] == "/sign-in"
+        assert browser.get("/").status == 401

@@ -6,8 +6,8 @@ Every docstring is the async method's; only what differs is said here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Self, overload
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Any, Self, TypeVar, overload
 
 import coatcheck.engine
 from coatcheck.blocking.thread import Kept
@@ -27,6 +27,8 @@ from coatcheck.records import (
     TokenPair,
 )
 from coatcheck.secret import Secret
+
+T = TypeVar("T")
 
 
 class Coatcheck:
@@ -64,6 +66,7 @@ class Coatcheck:
         self.template = make()
         self.policy = policy
         self.issuer = issuer
+        self.clock = self.template.clock
         self._kept = Kept(make, "engine", outlives_close=not store.startswith("memory:"))
 
     def __repr__(self) -> str:
@@ -85,6 +88,16 @@ class Coatcheck:
     def close(self) -> None:
         """See :meth:`coatcheck.Coatcheck.close`. Waits for the calls of other threads, 10 s at most."""
         self._kept.close()
+
+    def run(self, work: Callable[[coatcheck.engine.Coatcheck], Coroutine[Any, Any, T]]) -> T:
+        """
+        Wait for a coroutine of your own, made with the async engine: several calls for one crossing.
+
+        Args:
+            work: Called with the engine; returns the coroutine, which runs on the engine's event loop. It must not
+                block: heartbeats run there, too.
+        """
+        return self._kept.call(work)
 
     # --- answered on the calling thread ---
 

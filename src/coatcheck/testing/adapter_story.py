@@ -86,20 +86,22 @@ class Browser:
         return self.ask("POST", path, {} if body is None else body, {**_OURS, **given})
 
     def ask(self, method: str, path: str, body: Any, fields: dict[str, str]) -> Answer:
+        """Send one request, with JSON where *body* is not None."""
+        if body is None:
+            return self.send(method, path, None, fields)
+        return self.send(method, path, json.dumps(body), {"Content-Type": "application/json", **fields})
+
+    def send(self, method: str, path: str, body: str | None, fields: dict[str, str]) -> Answer:
         """Send one request, with the cookies there are; keep those that come."""
         sent = {"Host": ORIGIN.partition("://")[2], **fields}
         if self.cookies:
             sent.setdefault("Cookie", "; ".join(f"{name}={value}" for name, value in self.cookies.items()))
-        raw = None if body is None else json.dumps(body).encode()
-        if raw is not None:
-            sent["Content-Type"] = "application/json"
         with contextlib.closing(http.client.HTTPConnection(self._address, timeout=_PATIENCE_S)) as connection:
-            connection.request(method, path, raw, sent)
+            connection.request(method, path, None if body is None else body.encode(), sent)
             response = connection.getresponse()
-            lines = tuple(value for name, value in response.getheaders() if name.lower() == "set-cookie")
-            answer = Answer(
-                response.status, {name.lower(): one for name, one in response.getheaders()}, lines, response.read()
-            )
+            found = response.getheaders()
+            lines = tuple(value for name, value in found if name.lower() == "set-cookie")
+            answer = Answer(response.status, {name.lower(): one for name, one in found}, lines, response.read())
         for line in lines:
             self._keep(line)
         return answer

@@ -1,0 +1,1 @@
+"""A small application in Flask: pages, forms, a list of devices."""
