@@ -350,7 +350,7 @@ _LOGINS_OWN = ("_user_id", "_fresh", "_id")
 
 
 def _follow_flask_login(app: Flask) -> None:
-    import flask_login  # type: ignore[import-untyped]
+    import flask_login
 
     def began(sender: Flask, user: Any, **_: Any) -> None:
         from flask import session

@@ -16,10 +16,10 @@ START_S = 20
 
 
 @contextlib.contextmanager
-def serving_asgi(app):
+def serving_asgi(app, *, lifespan="on"):
     """Serve an ASGI application by uvicorn; give ``127.0.0.1:port``."""
     listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="on", timeout_graceful_shutdown=2))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan=lifespan, timeout_graceful_shutdown=2))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listening])), daemon=True)
     thread.start()
     try:

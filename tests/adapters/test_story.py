@@ -1,7 +1,11 @@
 """One story over HTTP, over every adapter, on every store."""
 
+import contextlib
+
 import pytest
-from tests.adapters import app_fastapi, app_flask, app_starlette, app_wsgi
+from django.core.asgi import get_asgi_application
+from django.core.wsgi import get_wsgi_application
+from tests.adapters import app_fastapi, app_flask, app_starlette, app_wsgi, django_site, django_urls
 from tests.adapters.serving import OnCluster, OnPostgres, OnSQLite, OnValkey, serving_asgi, serving_wsgi
 
 from coatcheck.testing import AdapterStory
@@ -28,8 +32,26 @@ class Flask(AdapterStory):
         return serving_wsgi(app, app.extensions["coatcheck"].auth)
 
 
+class Django(AdapterStory):
+    @contextlib.contextmanager
+    def serve(self, stage):
+        with django_site.site(stage.store, secret=stage.secret) as auth:
+            django_urls.MEETING.append(stage.meeting)
+            with serving_wsgi(get_wsgi_application(), auth) as address:
+                yield address
+
+
+class DjangoASGI(AdapterStory):
+    @contextlib.contextmanager
+    def serve(self, stage):
+        with django_site.site(stage.store, secret=stage.secret):
+            django_urls.MEETING.append(stage.meeting)
+            with serving_asgi(get_asgi_application(), lifespan="off") as address:
+                yield address
+
+
 STORES = {"SQLite": OnSQLite, "Postgres": OnPostgres, "Valkey": OnValkey, "Cluster": OnCluster}
-for adapter in (Starlette, FastAPI, WSGI, Flask):
+for adapter in (Starlette, FastAPI, WSGI, Flask, Django, DjangoASGI):
     for name, store in STORES.items():
         told = type(f"Test{adapter.__name__}On{name}", (store, adapter), {"__doc__": "See AdapterStory."})
         globals()[told.__name__] = told if store is OnSQLite else pytest.mark.long(told)

@@ -350,7 +350,7 @@ class AdapterStory:
                     assert int(answer.fields["retry-after"]) > 0
                     assert answer.set_cookies == ()
                 assert self.sub_of(Browser(browser._address)) is None  # noqa: SLF001  one module
-            assert browser.cookies == {self.cookie: token}
+            assert browser.cookies[self.cookie] == token
 
 
 def _at_once(*works: Callable[[], Any]) -> list[Any]:
