@@ -4,7 +4,7 @@ import json
 
 from asgiref.sync import sync_to_async
 from django.contrib import admin, messages
-from django.contrib.auth import alogin, get_user_model, logout
+from django.contrib.auth import get_user_model, logout
 from django.http import JsonResponse
 from django.urls import path
 from rest_framework.decorators import api_view
@@ -22,8 +22,7 @@ def whoami(request):
 
 @signed_in
 async def private(request):
-    user = await request.auser()
-    return JsonResponse({"sub": user.pk})
+    return JsonResponse({"sub": await sync_to_async(lambda: request.user.pk)()})
 
 
 @signed_in(fresh_s=300, amr="otp")
@@ -44,6 +43,8 @@ def come(request):
 
 
 async def come_async(request):
+    from django.contrib.auth import alogin  # since 5.0
+
     user, _ = await get_user_model().objects.aget_or_create(pk=json.loads(request.body)["sub"])
     await alogin(request, user)
     return JsonResponse({})

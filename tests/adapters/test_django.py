@@ -4,6 +4,7 @@ import datetime as dt
 import functools
 import json
 
+import django
 import pytest
 from tests.adapters import django_site, django_urls
 
@@ -89,6 +90,7 @@ def test_the_test_clients_own_login(auth, maria, browser):
     browser.logout()
 
 
+@pytest.mark.skipif(django.VERSION < (5, 2), reason="Django's own alogin and aget came with 5.0 and 5.1")
 async def test_with_await(auth, maria):
     """Login, data of two requests at once, and the kick, all in views with await."""
     browser = AsyncClient()

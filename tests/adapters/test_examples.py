@@ -1,6 +1,8 @@
 """The examples, started as their users start them and driven over HTTP; and with several workers."""
 
+import os
 import re
+import subprocess
 import sys
 import threading
 import urllib.parse
@@ -58,12 +60,12 @@ def test_fastapi(tmp_path):
     assert "Traceback" not in program.said
 
 
-def kick_from_every_worker(program, store, sign_in, who):
+def kick_from_every_worker(program, store, sign_in, who, sub="maria"):
     """
     See to it that every worker knows the session, end it, and ask each of them.
 
     Args:
-        sign_in: Signs a browser in. who: asks who it is; the status, and which process answered.
+        sign_in: Signs a browser in. who: asks who it is; the status, and which process answered. sub: the subject.
     """
     maria = program.browser()
     sign_in(maria)
@@ -89,7 +91,7 @@ def kick_from_every_worker(program, store, sign_in, who):
             if len(seen) >= WORKERS:
                 break
         assert len(seen) == WORKERS, "every worker has answered from its memory"
-        (session,) = elsewhere.sessions_of("maria")
+        (session,) = elsewhere.sessions_of(sub)
         elsewhere.revoke(session.sid)
         statuses = []
         at_once(lambda: statuses.append(who(maria.tab())[0]), 60)
@@ -173,3 +175,86 @@ def test_flask_with_four_workers(server):
             return answer.status, answer.json["process"] if answer.status == 200 else None
 
         kick_from_every_worker(program, store, sign_in, who)
+
+
+MANAGE = [sys.executable, str(ROOT / "examples/django_app/manage.py")]
+
+
+@pytest.fixture
+def site(tmp_path):
+    """The Django example in a folder of its own, with Maria; its environment."""
+
+    def make(store):
+        path = f"{ROOT / 'src'}{os.pathsep}{ROOT}"
+        found = {**env(store), "DJANGO_SUPERUSER_PASSWORD": PASSWORD, "PYTHONPATH": path}
+        maria = ["createsuperuser", "--noinput", "--username", "maria", "--email", "maria@example.com"]
+        for command in (
+            ["migrate", "--verbosity", "0"],
+            maria,
+            ["check", "--fail-level", "WARNING", "--tag", "security"],
+        ):
+            done = subprocess.run(
+                [*MANAGE, *command], cwd=tmp_path, env=os.environ | found, capture_output=True, text=True
+            )
+            assert done.returncode == 0, done.stderr
+        return found
+
+    return make
+
+
+def log_in(browser, password=PASSWORD, after="/"):
+    """Send Django's own form."""
+    return form(browser, "/sign-in", username="maria", password=password, next=after)
+
+
+def test_django(tmp_path, site):
+    """A cart, the sign-in that was asked for, devices, another password, the admin, sign out."""
+    port = free_port()
+    settings = site(f"sqlite:///{tmp_path}/coatcheck.db")
+    with running([*MANAGE, "runserver", "--noreload", str(port)], tmp_path, port=port, env=settings) as program:
+        maria, phone = program.browser(), program.browser()
+        assert form(maria, "/", thing="<b>hat</b>").fields["location"] == "/"
+        assert b"&lt;b&gt;hat&lt;/b&gt;" in maria.get("/").body
+        assert maria.get("/devices", accept="text/html").fields["location"] == "/sign-in?next=/devices"
+        assert b"Please enter a correct" in log_in(maria, "wrong").body
+        assert log_in(maria, after="/devices").fields["location"] == "/devices"
+        assert b"hat" in maria.get("/").body
+        log_in(phone)
+        listed = maria.get("/devices").body.decode()
+        (sid,) = re.findall(r"/devices/([^/]+)/end", listed)
+        assert "(this one)" in listed
+        assert maria.send("POST", f"/devices/{sid}/end", None, {"Sec-Fetch-Site": "cross-site"}).status == 403
+        assert form(maria, f"/devices/{sid}/end").status == 302
+        assert b"That session has ended." in maria.get("/devices").body
+        assert phone.get("/devices").status == 401
+        assert form(maria, "/devices/nobodys/end").status == 404
+        log_in(phone)
+        fresh = "another password"
+        answer = form(maria, "/password", old_password=PASSWORD, new_password1=fresh, new_password2=fresh)
+        assert answer.fields["location"] == "/devices"
+        assert phone.get("/devices").status == 401
+        assert b"hat" in maria.get("/").body
+        assert maria.get("/devices").status == 200
+        assert b"It is open" in maria.get("/safe").body
+        assert b"this one" in maria.get("/admin/coatcheck/usersession/?q=maria").body
+        assert form(maria, "/sign-out").status == 302
+        assert maria.get("/devices").status == 401
+    assert "Traceback" not in program.said
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("server", [postgres.shared, valkey.shared], ids=["postgresql", "valkey"])
+def test_django_with_four_workers(server, tmp_path, site):
+    """Four processes, forked by gunicorn from one that has loaded everything; kicked means out at each of them."""
+    port, store = free_port(), server().url()
+    settings = site(store)
+    with running(gunicorn(port, "examples.django_app.wsgi"), tmp_path, port=port, env=settings) as program:
+
+        def sign_in(browser):
+            assert log_in(browser).status == 302
+
+        def who(browser):
+            answer = browser.get("/me")
+            return answer.status, answer.json["process"] if answer.status == 200 else None
+
+        kick_from_every_worker(program, store, sign_in, who, sub="1")

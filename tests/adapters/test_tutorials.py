@@ -79,3 +79,35 @@ def test_flask(follow):
         form(browser, "/sign-in", name="maria", password=password(program))
         assert form(browser, "/sign-out").fields["location"] == "/sign-in"
         assert browser.get("/").status == 401
+
+
+def test_django(follow):
+    """A project is begun and its settings are changed: it counts, knows its visitor, and forgets who was ended."""
+    page = follow("django.md")
+    page.shell(page.blocks("", "startproject")[0])
+    settings = page.folder / "mysite" / "settings.py"
+    text = settings.read_text().replace("INSTALLED_APPS = [", 'INSTALLED_APPS = [\n    "coatcheck.django",')
+    rows = re.findall(r"^\| `(django[.\w]+)` \| `(coatcheck[.\w]+)` \|$", page.text, re.MULTILINE)
+    assert len(rows) == 2
+    for theirs, ours in rows:
+        assert theirs in text
+        text = text.replace(theirs, ours)
+    (ending,) = page.blocks("python", "SESSION_ENGINE")
+    settings.write_text(text + ending)
+    page.write("mysite/urls.py", page.blocks("python", "urlpatterns")[0])
+    assert "no issues" in page.shell(page.blocks("", "manage.py check")[0])
+    page.shell(page.blocks("", "manage.py migrate")[0])
+    (command,) = page.blocks("", "runserver")
+    with page.running(command) as program:
+        browser = program.browser()
+        answers = [browser.get("/").body.decode() for _ in range(2)]
+        assert answers[1] == "Hello, whoever you are. You have been here 2 times."
+        assert browser.get("/safe").status == 401
+        right = {"username": "maria", "password": "a long password", "next": "/"}
+        assert form(browser, "/admin/login/", **right).status == 302
+        assert browser.get("/").body == b"Hello, maria. You have been here 3 times."
+        assert b"It is open." in browser.get("/safe").body
+        listed = browser.get("/admin/coatcheck/usersession/?q=maria").body
+        assert b"127.0.0.1" in listed
+        assert page.shell(page.blocks("", "revoke_user")[0]).count("ended:") == 1
+        assert b"Hello, whoever you are." in browser.get("/").body
