@@ -77,6 +77,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/tokens.py
 	$(BIN)/python benchmarks/fleet.py
 	$(BIN)/python benchmarks/server.py
+	$(BIN)/python benchmarks/adapters.py
 
 MODEL := verification/build/verify
 

@@ -163,5 +163,6 @@ async def write(
         return None
     if data.sid is None:
         return await auth.start(change, device=make_device(), persistent=persistent)
-    await auth.update_data(data.sid, set=change, unset=unset)  # Refused: it has ended, and its data with it
+    # Nobody is waited for: no process keeps data, each reads them anew. Refused: it has ended, and its data with it.
+    await auth.update_data(data.sid, set=change, unset=unset, wait=False)
     return None

@@ -290,7 +290,7 @@ async def test_changes_inside_a_value_are_noticed(with_data, auth):
         assert (await client.post("/change?what=nested")).json() == {"list": [0]}
         assert (await client.post("/change?what=nested")).json() == {"list": [0, 1]}
         assert (await client.post("/change?what=same")).json() == {"list": [0, 1]}
-        assert writes == [{"set": {"list": [0, 1]}, "unset": []}]
+        assert writes == [{"set": {"list": [0, 1]}, "unset": [], "wait": False}]
         assert (await client.post("/change?what=clear")).json() == {}
         assert (await client.post("/change?what=nested")).json() == {"list": [0]}
 

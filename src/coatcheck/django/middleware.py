@@ -16,8 +16,8 @@ Rules of this module:
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -63,23 +63,29 @@ class SessionMiddleware(DjangosSessions):
         store = self._begin(request)
         try:
             # Looked up before the view: who must be told to come again is told before anything has happened.
-            _ = store.record
+            store.look()
         except StoreUnavailable:
             return _private(later())
-        store.accessed = False  # that was our doing, not the application's
-        with _serving(store):
+        before = _now_served.set(store)
+        try:
             response = self.get_response(request)
+        finally:
+            _now_served.reset(before)
         return self.process_response(request, response)
 
     async def _serve(self, request: HttpRequest) -> HttpResponseBase:
         store = self._begin(request)
         try:
-            await store.arecord()
+            await store.alook()
         except StoreUnavailable:
             return _private(later())
-        store.accessed = False
-        with _serving(store):
+        before = _now_served.set(store)
+        try:
             response = await self.get_response(request)
+        finally:
+            _now_served.reset(before)
+        if not _has_to_write(store):
+            return _private(response)
         found: HttpResponseBase = await sync_to_async(self.process_response)(request, response)
         return found
 
@@ -88,7 +94,7 @@ class SessionMiddleware(DjangosSessions):
         sent = request.META.get("HTTP_COOKIE", "").encode("latin-1", "replace")
         key = cookie.find(sent, settings.SESSION_COOKIE_NAME.encode("latin-1"))
         store = request.session = SessionStore(None if key is None else key.decode("latin-1"))
-        store.device = device_of(request)
+        store.find_device = functools.partial(device_of, request)
         return store
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
@@ -98,6 +104,8 @@ class SessionMiddleware(DjangosSessions):
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         """Save the session and set its cookie, or delete the cookie of one that the application has ended."""
         store: SessionStore = request.session
+        if not _has_to_write(store):
+            return _private(response)
         name = settings.SESSION_COOKIE_NAME
         try:
             if store.must_prove and not store.is_proved_anew:
@@ -126,16 +134,15 @@ class SessionMiddleware(DjangosSessions):
         return _private(response)
 
 
-@contextlib.contextmanager
-def _serving(store: Any) -> Iterator[None]:
-    before = _now_served.set(store)
-    try:
-        yield
-    finally:
-        _now_served.reset(before)
+def _has_to_write(store: SessionStore) -> bool:
+    # Most requests only look.
+    return bool(store.modified or store.must_prove or settings.SESSION_SAVE_EVERY_REQUEST)
 
 
 def _private(response: HttpResponseBase) -> HttpResponseBase:
+    if not response.cookies and not response.has_header("Cache-Control") and response.get("Vary", "Cookie") == "Cookie":
+        response["Vary"], response["Cache-Control"] = "Cookie", "private, no-cache"  # the usual case
+        return response
     said = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.items()]
     # The cookies of a response are not among its headers.
     said.extend((b"set-cookie", b"") for _ in response.cookies)

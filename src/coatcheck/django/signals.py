@@ -36,7 +36,7 @@ def connect() -> None:
 def _logged_in(*, request: HttpRequest, user: Any, **_: Any) -> None:
     store = getattr(request, "session", None)
     if isinstance(store, SessionStore):
-        store.device = device_of(request)
+        store.find_device = functools.partial(device_of, request)
         claims = options().claims
         if claims is not None:
             store.claims = {**claims(user), **(store.claims or {})}

@@ -12,7 +12,7 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +20,7 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.sessions.backends.base import SessionBase, UpdateError
 from django.utils import timezone
+from django.utils.module_loading import import_string
 
 from coatcheck import _carry
 from coatcheck._carry import Data
@@ -106,7 +107,7 @@ class SessionStore(SessionBase):
     Django's session, kept by Coatcheck: ``SESSION_ENGINE = "coatcheck.django"``.
 
     Attributes:
-        device: Where the request comes from, for the list of devices; set by the login.
+        find_device: Tells where the request comes from, for the list of devices.
 
         amr, claims: Set before the session is saved, they say how its user has just proved who they are, and what else
             is said of them.
@@ -120,13 +121,20 @@ class SessionStore(SessionBase):
     _session_cache: Any
 
     def __init__(self, session_key: str | None = None) -> None:
-        super().__init__(session_key)
-        self.device: Device | None = None
+        # Not the base's: it looks up a serializer that nobody needs here, at every request.
+        self._session_key = session_key
+        self.accessed = self.modified = False
+        self.find_device: Callable[[], Device | None] = lambda: None
         self.amr: tuple[str, ...] | None = None
         self.claims: Mapping[str, Any] | None = None
         self.was_flushed = False
         self.must_prove = False
-        self._brought: dict[str, Any] = {}  # Django's own keys, as the request came with them
+        self._brought: Session | None = None  # as the request came with it
+
+    @property
+    def serializer(self) -> Any:
+        """What Django's ``encode`` and ``decode`` use; nothing here does."""
+        return import_string(settings.SESSION_SERIALIZER)
 
     # --- reading ---
 
@@ -137,10 +145,13 @@ class SessionStore(SessionBase):
         cache = self._session_cache
         return cache.session if isinstance(cache, Kept) else None
 
-    async def arecord(self) -> Session | None:
-        """See :attr:`record`; nobody waits on the event loop."""
-        cache = await self._acache()
-        return cache.session if isinstance(cache, Kept) else None
+    def look(self) -> None:
+        """Look the session up now, before the application asks for it. Raises like :meth:`load`."""
+        self._session_cache = Kept(None) if self.session_key is None else self.load()
+
+    async def alook(self) -> None:
+        """See :meth:`look`; nobody waits on the event loop."""
+        self._session_cache = Kept(None) if self.session_key is None else await self.aload()
 
     def load(self) -> Kept:
         """
@@ -159,9 +170,8 @@ class SessionStore(SessionBase):
         if isinstance(found, Refused):
             self._session_key = None
             return Kept(None)
-        kept = Kept(found)
-        self._brought = dict(kept.own)
-        return kept
+        self._brought = found
+        return Kept(found)
 
     def _look(self) -> Session | Refused:
         found = engine().check(self.session_key or "", touch=False)
@@ -174,7 +184,8 @@ class SessionStore(SessionBase):
     def _judged(self, found: Session | Refused) -> Session | Refused:
         if isinstance(found, Refused):
             return found
-        if _is_over(own_keys(found).get(EXPIRY), found.seen_at):
+        said = found.claims.get(OURS)
+        if said and "expiry" in said and _is_over(said["expiry"], found.seen_at):
             return Refused(Reason.EXPIRED)
         engine().check_now(self.session_key or "")  # it counts as activity
         return found
@@ -256,9 +267,10 @@ class SessionStore(SessionBase):
         """Go on under a new key; the old one is worth nothing, anywhere."""
         cache, key = self._get_session(), self.session_key
         self.modified = True
+        device = self.find_device()
         if key is None:
             return  # it begins when it is saved, under a key that nobody has had
-        done = engine().run(lambda auth: auth.renew(key, device=self.device))
+        done = engine().run(lambda auth: auth.renew(key, device=device))
         if isinstance(done, SignedIn):
             self._session_key = done.token.reveal()
             if isinstance(cache, Kept):
@@ -283,8 +295,8 @@ class SessionStore(SessionBase):
     @property
     def is_proved_anew(self) -> bool:
         """Whether the application has said in this request whose session it is: by a login, or a new password."""
-        own = self._get_session().own
-        return any(own.get(key) != self._brought.get(key) for key in (USER, HASH))
+        own, brought = self._get_session().own, own_keys(self._brought)
+        return any(own.get(key) != brought.get(key) for key in (USER, HASH))
 
     def _wanted(self) -> Wanted:
         cache = self._get_session(no_load=True)
@@ -300,7 +312,7 @@ class SessionStore(SessionBase):
         self.amr = self.claims = None
         if isinstance(self._session_cache, Kept):
             self._session_cache.moved_to(session)
-            self._brought = dict(self._session_cache.own)
+            self._brought = session
 
     @classmethod
     def clear_expired(cls) -> None:
@@ -322,7 +334,7 @@ class Wanted:
         self.kept = kept
         self.sub: str | None = None if own.get(USER) is None else str(own[USER])
         self.ours = {name: own[key] for key, name in _IN_CLAIMS.items() if own.get(key) is not None}
-        self.amr, self.device = store.amr, store.device
+        self.amr, self.device = store.amr, store.find_device()
         self.more = dict(store.claims or {})
         self.is_proven = self.amr is not None or store.claims is not None
         self.is_proved_anew = store.is_proved_anew
@@ -356,12 +368,12 @@ async def _begin(auth: Coatcheck, wanted: Wanted) -> SignedIn | None:
             persistent=wanted.persistent,
         )
         if data:
-            await auth.update_data(done.session.sid, set=data)
+            await auth.update_data(done.session.sid, set=data, wait=False)
         return done
     done = await auth.start(data, device=wanted.device, persistent=wanted.persistent)
     if not data:
         # Stored at once, where an anonymous session usually is at its first write: its key may be used anywhere.
-        await auth.update_data(done.session.sid)
+        await auth.update_data(done.session.sid, wait=False)
     if wanted.ours:
         renewed = await auth.renew(done.token, claims=wanted.claims(None))
         done = renewed if isinstance(renewed, SignedIn) else done
@@ -386,7 +398,8 @@ async def _update(auth: Coatcheck, key: str, kept: Kept, wanted: Wanted) -> Sign
         done = renewed
     change, unset = kept.data.changes() if kept.is_read else ({}, [])
     if change or unset:
-        written = await auth.update_data(found.sid, set=change, unset=unset)
+        # Nobody is waited for: no process keeps data, each reads them anew.
+        written = await auth.update_data(found.sid, set=change, unset=unset, wait=False)
         if isinstance(written, Refused):
             return await _again(auth, wanted)
     return done
