@@ -20,7 +20,7 @@ def test_json(cli):
     assert found["verdict"] == "cookie"
     assert found["answers"] == {"backends": "one", "clients": "browsers", "sign_out": "instant"}
     assert found["bytes_a_day"]["jwt"] == 10 * found["bytes_per_request"]["jwt"]
-    assert found["code"] is None and "front-door" in found["not_yet"]
+    assert "from coatcheck.flask import Sessions" in found["code"]
 
 
 def test_a_person_is_asked(cli):

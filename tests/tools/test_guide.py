@@ -1,7 +1,8 @@
 """The guide: page and command say the same, and what the rules are."""
 
 import itertools
-import re
+import sys
+import types
 from pathlib import Path
 
 import httpx
@@ -60,10 +61,7 @@ def test_page_and_command_say_the_same(call):
     assert guide.bytes_per_request() == call("choose/decide.mjs", "bytesPerRequest")
     for verdict, framework in itertools.product(guide.data()["verdicts"], guide.data()["frameworks"]):
         theirs = call("choose/decide.mjs", "startingCode", verdict, framework["id"])
-        assert theirs == {
-            "code": guide.starting_code(verdict, framework["id"]),
-            "not_yet": framework.get("not_yet"),
-        }
+        assert theirs == guide.starting_code(verdict, framework["id"])
 
 
 def test_what_is_still_possible(call):
@@ -78,6 +76,9 @@ def test_what_is_still_possible(call):
 def test_sizes_are_said_the_same(call, count):
     """Digit for digit."""
     assert call("choose/sizes.mjs", "sizeOf", str(count)) == size_of(count)
+
+
+OURS = {"sec-fetch-site": "same-origin"}
 
 
 def test_every_reason_can_be_met():
@@ -158,10 +159,93 @@ async def test_the_starting_code_works(started):
     assert after.status_code == 401 if verdict == "jwt" else after.json() == {"sub": None}
 
 
-def test_what_does_not_exist_is_not_shown():
-    """No code for a framework without an adapter, and a page that is there to read instead."""
-    for one in guide.data()["frameworks"]:
-        code = guide.starting_code("cookie", one["id"])
-        assert (code is None) == ("not_yet" in one)
-        for path in re.findall(r"docs/[\w/-]+\.md", one.get("not_yet", "")):
-            assert (ROOT / path).exists()
+def walk(verdict, post, get, auth):
+    """The same way as in Starlette's code, in that of a framework without await."""
+    status, answer, cookie = post("/sign-in", {}, {})
+    assert status == 200
+    headers = {}
+    if verdict == "jwt":
+        pair = post("/refresh", {"refresh_token": answer["refresh_token"]}, {})[1]
+        assert isinstance(auth.verify(pair["access_token"], audience="orders"), Claims)
+        headers = {"authorization": f"Bearer {pair['access_token']}"}
+    else:
+        headers = {"cookie": cookie.partition(";")[0]}
+    assert get("/", headers)[1] == {"sub": "maria"}
+    if verdict == "hybrid":
+        token = post("/token", {}, headers)[1]["access_token"]
+        assert isinstance(auth.verify(token, audience="orders"), Claims)
+    assert post("/sign-out", {}, headers)[0] == 200
+    after = get("/", headers)
+    assert after[0] == 401 if verdict == "jwt" else after[1] == {"sub": None}
+
+
+VERDICTS = ["cookie", "hybrid", "jwt"]
+
+
+@pytest.mark.parametrize("verdict", VERDICTS)
+def test_the_starting_code_in_flask(verdict, tmp_path, monkeypatch):
+    """Nobody is let in as it stands; with who_is_it() filled in it works."""
+    monkeypatch.chdir(tmp_path)
+    code = {"__name__": "app"}
+    exec(compile(guide.starting_code(verdict, "flask"), "app.py", "exec"), code)
+    client = code["app"].test_client(use_cookies=False)
+    ours = {"sec-fetch-site": "same-origin"}
+
+    def post(path, sent, headers):
+        answer = client.post(path, json=sent, base_url=SITE, headers={**ours, **headers})
+        return answer.status_code, answer.json, answer.headers.get("set-cookie")
+
+    def get(path, headers):
+        answer = client.get(path, base_url=SITE, headers={**ours, **headers})
+        return answer.status_code, answer.get_json(silent=True)
+
+    try:
+        assert post("/sign-in", {}, {})[0] == 401
+        code["who_is_it"] = lambda: "maria"
+        walk(verdict, post, get, code["auth"])
+    finally:
+        code["auth"].close()
+
+
+@pytest.mark.parametrize("verdict", VERDICTS)
+def test_the_starting_code_in_django(verdict, tmp_path, monkeypatch):
+    """Nobody is let in as it stands; with who_is_it() filled in it works."""
+    django_site = pytest.importorskip("tests.adapters.django_site")
+    from django.contrib.auth import get_user_model
+    from django.db import connections
+    from django.test import Client, override_settings
+    from django.urls import clear_url_caches
+
+    from coatcheck.django import conf
+
+    monkeypatch.chdir(tmp_path)
+    code = types.ModuleType("guides_urls")
+    monkeypatch.setitem(sys.modules, "guides_urls", code)
+    django_site.settings.ALLOWED_HOSTS = ["*"]
+    exec(compile(guide.starting_code(verdict, "django"), "urls.py", "exec"), vars(code))
+    settings = {name: value for name, value in vars(code).items() if name.isupper() and name != "ISSUER"}
+    client = Client()
+
+    def post(path, sent, headers):
+        client.cookies.clear()
+        answer = client.post(path, sent, content_type="application/json", headers={**OURS, **headers}, secure=True)
+        cookies = answer.cookies
+        cookie = f"__Host-session={cookies['__Host-session'].value}" if "__Host-session" in cookies else ""
+        return answer.status_code, answer.json(), cookie
+
+    def get(path, headers):
+        client.cookies.clear()
+        answer = client.get(path, headers={**OURS, **headers}, secure=True)
+        return answer.status_code, answer.json()
+
+    with override_settings(ROOT_URLCONF="guides_urls", **settings):
+        try:
+            assert post("/sign-in", {}, {})[0] == 401
+            maria = get_user_model().objects.create_user("maria", "x")
+            code.who_is_it = lambda request: maria
+            walk(verdict, post, get, conf.engine())
+        finally:
+            get_user_model().objects.all().delete()
+            connections.close_all()
+            conf.reset()
+            clear_url_caches()

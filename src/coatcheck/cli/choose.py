@@ -142,7 +142,6 @@ def _document(verdict: guide.Verdict, requests: int, framework: str) -> dict[str
         "bytes_a_day": {name: size * requests for name, size in each.items()},
         "framework": framework,
         "code": guide.starting_code(verdict.verdict, framework),
-        "not_yet": guide.framework(framework).get("not_yet"),
     }
 
 
@@ -189,6 +188,4 @@ def size_of(count: int) -> str:
 def _code(verdict: str, framework: str) -> str:
     code = guide.starting_code(verdict, framework)
     name = guide.framework(framework)["name"]
-    if code is None:
-        return textwrap.fill(guide.framework(framework)["not_yet"], _WIDTH)
     return f"To start with, in {name}:\n\n" + textwrap.indent(code, "    ").rstrip("\n")

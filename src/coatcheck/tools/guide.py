@@ -105,14 +105,12 @@ def framework(name: str) -> dict[str, Any]:
     return found
 
 
-def starting_code(verdict: str, name: str) -> str | None:
-    """Return the starting code for a framework; None if there is none yet (``not_yet`` of :func:`framework`)."""
+def starting_code(verdict: str, name: str) -> str:
+    """Return the starting code: the framework's own, or what those of one kind share with its names put in."""
     found = framework(name)
-    if "not_yet" in found:
-        return None
-    pieces = {**data()["pieces"], "import": found["import"], "app": found["app"]}
+    pieces = {**data()["pieces"], "import": found.get("import"), "app": found.get("app")}
     lines: list[str] = []
-    for line in data()["code"][verdict]:
+    for line in found.get("code", data()["code"])[verdict]:
         slot = re.fullmatch(r"\{(\w+)\}", line)
         lines += pieces[slot[1]] if slot else [line]
     return "".join(f"{line}\n" * (2 if _around_function(lines, index) else 1) for index, line in enumerate(lines))
@@ -122,4 +120,4 @@ def _around_function(lines: list[str], index: int) -> bool:
     """Say whether an empty line stands where Python's readers are used to two."""
     if lines[index] or not 0 < index < len(lines) - 1:
         return False
-    return lines[index + 1].startswith(("def ", "async def ")) or lines[index - 1].startswith("    ")
+    return lines[index + 1].startswith(("def ", "async def ", "@")) or lines[index - 1].startswith("    ")

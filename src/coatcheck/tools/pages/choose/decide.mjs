@@ -69,13 +69,12 @@ export function bytesPerRequest() {
   return bytes;
 }
 
-/** The starting code for a verdict, or in its place why there is none yet. */
+/** The starting code for a verdict: the framework's own, or what those of one kind share with its names put in. */
 export function startingCode(verdict, framework) {
   const found = GUIDE.frameworks.find(({ id }) => id === framework);
-  if (found.not_yet) return { code: null, not_yet: found.not_yet };
   const pieces = { ...GUIDE.pieces, import: found.import, app: found.app };
-  const lines = GUIDE.code[verdict].flatMap((line) => pieces[line.match(/^\{(\w+)\}$/)?.[1]] ?? [line]);
-  return { code: `${spaced(lines).join("\n")}\n`, not_yet: null };
+  const lines = (found.code ?? GUIDE.code)[verdict].flatMap((line) => pieces[line.match(/^\{(\w+)\}$/)?.[1]] ?? [line]);
+  return `${spaced(lines).join("\n")}\n`;
 }
 
 /** Two empty lines around functions, as Python's readers are used to. */
@@ -84,5 +83,5 @@ function spaced(lines) {
 }
 
 function aroundFunction(lines, index) {
-  return /^(?:async )?def /.test(lines[index + 1] ?? "") || (lines[index - 1] ?? "").startsWith("    ");
+  return /^(?:async def |def |@)/.test(lines[index + 1] ?? "") || (lines[index - 1] ?? "").startsWith("    ");
 }

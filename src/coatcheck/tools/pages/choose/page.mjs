@@ -96,12 +96,8 @@ function showCode() {
   const found = decide(answers);
   byId("start").hidden = !found;
   if (!found) return;
-  const said = startingCode(found.verdict, byId("framework").value);
-  code = said.code ?? "";
-  byId("copy-code").hidden = said.code === null;
-  fill(byId("code"), said.code === null
-    ? el("p", { class: "say warn" }, said.not_yet)
-    : el("pre", { class: "output scroll", tabindex: "0", role: "region", "aria-label": "The code" }, said.code));
+  code = startingCode(found.verdict, byId("framework").value);
+  fill(byId("code"), el("pre", { class: "output scroll", tabindex: "0", role: "region", "aria-label": "The code" }, code));
 }
 
 function startAgain() {
@@ -115,7 +111,7 @@ for (const question of GUIDE.questions) fields.set(question.id, fieldOf(question
 fill(byId("questions"), [...fields.values()]);
 byId("requests-label").textContent = GUIDE.bandwidth.text;
 byId("requests").value = inDigits(BigInt(GUIDE.bandwidth.usual));
-fill(byId("framework"), GUIDE.frameworks.map(({ id, name, not_yet: notYet }) => el("option", { value: id }, notYet ? `${name} (not yet)` : name)));
+fill(byId("framework"), GUIDE.frameworks.map(({ id, name }) => el("option", { value: id }, name)));
 fill(byId("copy-code"), copyButton("the starting code", () => code));
 byId("requests").addEventListener("input", showWire);
 byId("framework").addEventListener("change", showCode);
