@@ -61,7 +61,7 @@ TEMPLATES = [
 AUTH_PASSWORD_VALIDATORS = [{"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"}]
 LOGIN_URL, LOGIN_REDIRECT_URL, LOGOUT_REDIRECT_URL = "/sign-in", "/", "/"
 STATIC_URL = "/static/"
-USE_TZ = True
+TIME_ZONE, USE_TZ = "UTC", True
 SECURE_REFERRER_POLICY = "same-origin"
 
 SESSION_ENGINE = "coatcheck.django"

@@ -49,8 +49,8 @@ async def sign_in(
         pass
     elif session.sub in (None, sub):
         renewed = await auth.renew(token, sub=sub, claims=claims, amr=amr, device=device, generation=generation)
-        # Whatever ended it meanwhile, except a change of the password, says nothing against a new one.
-        if isinstance(renewed, SignedIn) or generation is not None:
+        # Whatever ended it meanwhile says nothing against a new one; a change of the password is asked for there.
+        if isinstance(renewed, SignedIn):
             return renewed
     else:
         await auth.revoke(session.sid, reason="another sign-in in the same browser")

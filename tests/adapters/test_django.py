@@ -426,6 +426,21 @@ def test_a_current_browsers_word_is_enough(strict, maria):
         assert answer.status_code == status, fields
 
 
+def test_a_trusted_origin_needs_djangos_token_too(strict, maria):
+    """As with Django's own middleware; and one that is not trusted gets nowhere by a token."""
+    strict.get("/admin/login/", secure=True)
+    token = strict.cookies["csrftoken"].value
+    send = functools.partial(strict.post, "/sign-in", json.dumps({"sub": "maria"}), content_type="application/json")
+    cross = {"secure": True, "HTTP_SEC_FETCH_SITE": "cross-site", "HTTP_ORIGIN": "https://partner.example"}
+    assert send(**cross, HTTP_X_CSRFTOKEN=token).status_code == 403
+    with override_settings(CSRF_TRUSTED_ORIGINS=["https://*.example"]):
+        fresh = Client(enforce_csrf_checks=True, secure=True)
+        fresh.cookies = strict.cookies
+        send = functools.partial(fresh.post, "/sign-in", json.dumps({"sub": "maria"}), content_type="application/json")
+        assert send(**cross).status_code == 403
+        assert send(**cross, HTTP_X_CSRFTOKEN=token).status_code == 200
+
+
 def test_who_says_nothing_needs_djangos_token(strict, maria):
     """Neither Fetch Metadata nor Origin: the token, as before."""
     body = json.dumps({"sub": "maria"})

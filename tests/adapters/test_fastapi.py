@@ -102,6 +102,27 @@ async def test_the_request_is_theirs_from_the_sign_in_on(browser, auth):
     assert await auth.sessions_of("maria") == []
 
 
+async def test_a_password_that_changes_meanwhile(auth, policy):
+    """The generation was read before it was checked: refused, whether the browser has a session already or not."""
+    app = build(auth)
+
+    @app.post("/slow-in")
+    async def slow(request: Request, ended: bool = False):
+        generation = await auth.generation("maria")
+        if ended:
+            await auth.revoke_user("maria")
+        return bool(await sign_in(request, "maria", generation=generation))
+
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url=ORIGIN, headers=OURS) as client:
+        for _ in range(2):
+            assert (await client.post("/slow-in?ended=true")).json() is False
+            assert await auth.sessions_of("maria") == []
+            assert (await client.post("/slow-in")).json() is True
+            assert (await client.post("/slow-in")).json() is True, "step-up"
+            assert len(await auth.sessions_of("maria")) == 1
+
+
 async def test_fresh_is_a_matter_of_time(browser, auth, clock):
     """Up to the last second; a step-up begins it anew, a stranger's session is not asked for it."""
     answer = await browser.get("/fresh")

@@ -17,6 +17,8 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
+from django.utils.decorators import method_decorator
+from django.views.decorators.csrf import csrf_protect
 
 from coatcheck.django.conf import engine
 from coatcheck.django.models import UserSession
@@ -31,6 +33,7 @@ class UserSessionAdmin(admin.ModelAdmin):
         """Sessions begin by a login."""
         return False
 
+    @method_decorator(csrf_protect)
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponseBase:
         """Show the sessions of one user; with POST end one of them, or all."""
         if not self.has_view_permission(request):

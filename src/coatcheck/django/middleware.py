@@ -171,8 +171,9 @@ class CsrfMiddleware(CsrfViewMiddleware):
             origin=origin,
             content_type=request.content_type,
         )
-        if verdict is csrf.Verdict.REFUSE and origin in settings.CSRF_TRUSTED_ORIGINS:
-            verdict = csrf.Verdict.PASS
+        if verdict is csrf.Verdict.REFUSE and origin is not None and self._origin_verified(request):
+            # An origin that the settings trust, or that a proxy has made of ours: Django asks it for the token.
+            return super().process_view(request, callback, callback_args, callback_kwargs)
         if verdict is csrf.Verdict.PASS:
             request.csrf_processing_done = True
             return None
