@@ -276,6 +276,25 @@ async def test_the_openapi_description(browser):
 # --- request.session, as others' code uses it ---
 
 
+async def test_who_signs_in_after_another_sees_nothing_of_theirs(auth):
+    """In the very request, too, whatever the application reads and writes after the sign-in."""
+    app = build(auth, data=True)
+
+    @app.post("/swap/{sub}")
+    async def swap(request: Request, sub: str):
+        request.session["before"] = sub
+        await sign_in(request, sub)
+        seen = dict(request.session)
+        request.session["after"] = sub
+        return seen
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=ORIGIN, headers=OURS) as client:
+        assert (await client.post("/swap/maria")).json() == {"before": "maria"}
+        assert (await client.post("/swap/jorge")).json() == {}
+        (session,) = await auth.sessions_of("jorge")
+        assert await auth.data(session.sid) == {"after": "jorge"}
+
+
 @pytest.fixture
 def with_data(auth):
     """An application whose session is changed in every way that a dict can be."""

@@ -230,7 +230,7 @@ class AdapterStory:
         """Both have read before either writes."""
         with self.play() as (browser, _, _):
             self.sign_in(browser)
-            browser.post("/data", {"set": {"both": "see this"}})
+            browser.post("/data", {"set": {"both": "see this", "a": "old", "b": "old"}})
             tabs = browser.tab(), browser.tab()
 
             def write(tab: Browser, key: str) -> int:
