@@ -12,7 +12,7 @@ from typing import Any
 from coatcheck import _asgi_forms as forms
 from coatcheck import _carry
 from coatcheck._asgi_forms import Scope, Visit
-from coatcheck._carry import Visitor
+from coatcheck._carry import NOBODY, Visitor
 from coatcheck.errors import ConfigError
 from coatcheck.http import cookie, headers
 from coatcheck.records import Device, Refused, Session, SignedIn
@@ -144,7 +144,8 @@ def leave(scope: Scope, visit: Visit) -> None:
 def _change(scope: Scope, visit: Visit, session: Session | None, written: str) -> None:
     visit.has_changed = True
     scope["coatcheck"] = session
-    scope["user"] = scope["auth"] = Visitor(session)
+    if isinstance(scope.get("auth", NOBODY), Visitor):
+        scope["user"] = scope["auth"] = Visitor(session)
     visit.cookies[:] = [written.encode("ascii")]  # the last one counts, and no token of what was before
     if visit.data is not None:
         visit.data.move(None if session is None else session.sid)

@@ -134,7 +134,9 @@ class SessionMiddleware(Door):
             if not genuine:
                 return await _answer(scope, receive, send, _door.cross_site(scope))
         found = scope["coatcheck"]
-        scope["user"] = scope["auth"] = NOBODY if found is None else Visitor(found)
+        who = NOBODY if found is None else Visitor(found)
+        scope.setdefault("user", who)  # the application may have another middleware, further out, that says it
+        scope.setdefault("auth", who)
         if self._with_data:
             return await self._serve_with_data(scope, receive, send, visit)
         await self.app(scope, receive, send if kind == "websocket" else self._private(send, visit))

@@ -1,5 +1,6 @@
 """What FastAPI adds to the story: dependencies, step-up, bearer tokens, the OpenAPI description, others' code."""
 
+import types
 import warnings
 from typing import Annotated
 
@@ -100,6 +101,24 @@ async def test_the_request_is_theirs_from_the_sign_in_on(browser, auth):
     assert (await browser.post("/out")).json() is False
     assert (await browser.get("/maybe")).json() is None
     assert await auth.sessions_of("maria") == []
+
+
+async def test_another_middlewares_user_stays(auth):
+    """Who says further out whose request it is, goes on saying it; the session is there all the same."""
+    app = build(auth)
+
+    class Theirs:
+        def __init__(self, app):
+            self.app = app
+
+        async def __call__(self, scope, receive, send):
+            scope["user"] = scope["auth"] = types.SimpleNamespace(identity="theirs", scopes=["theirs"])
+            await self.app(scope, receive, send)
+
+    app.add_middleware(Theirs)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=ORIGIN, headers=OURS) as client:
+        assert (await client.post("/in")).json() == ["theirs", ["theirs"]]
+        assert (await client.get("/me")).json() == "maria"
 
 
 async def test_a_password_that_changes_meanwhile(auth, policy):
