@@ -81,6 +81,7 @@ def test_flask(follow):
         assert browser.get("/").status == 401
 
 
+@pytest.mark.long
 def test_django(follow):
     """A project is begun and its settings are changed: it counts, knows its visitor, and forgets who was ended."""
     page = follow("django.md")

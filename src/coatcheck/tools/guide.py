@@ -1,9 +1,9 @@
 """
 Cookie, JWT or hybrid: from answers to a verdict. Floor 6; may import: its own room.
 
-Questions, rules, verdicts, figures and code are data, in ``pages/choose/guide.mjs``, which the page ``/tools/choose``
-uses, too. ``decide.mjs`` beside it does there what this module does here; a test holds the two to one answer for every
-combination of answers.
+Questions, rules, verdicts, figures and code are data, in ``pages/choose/guide.mjs`` and ``code.mjs``, which the page
+``/tools/choose`` uses, too. ``decide.mjs`` beside them does there what this module does here; a test holds the two to one
+answer for every combination of answers.
 
 Rules of this module:
 
@@ -22,8 +22,7 @@ from typing import Any
 
 from coatcheck.tools.build import PAGES
 
-FILE = PAGES / "choose" / "guide.mjs"
-_BEFORE = "export const GUIDE = "
+FILES = {"GUIDE": PAGES / "choose" / "guide.mjs", "OWN_CODE": PAGES / "choose" / "code.mjs"}
 
 Answers = Mapping[str, str]
 When = list[dict[str, list[str]]]
@@ -50,8 +49,18 @@ class Verdict:
 @functools.cache
 def data() -> dict[str, Any]:
     """Return all that the data file says."""
-    text = FILE.read_text(encoding="utf-8")
-    found: dict[str, Any] = json.loads(text.partition(_BEFORE)[2].rstrip().removesuffix(";"))
+    return _read("GUIDE")
+
+
+@functools.cache
+def own_code() -> dict[str, Any]:
+    """Return the starting code of frameworks that share it with no other."""
+    return _read("OWN_CODE")
+
+
+def _read(name: str) -> dict[str, Any]:
+    text = FILES[name].read_text(encoding="utf-8")
+    found: dict[str, Any] = json.loads(text.partition(f"export const {name} = ")[2].rstrip().removesuffix(";"))
     return found
 
 
@@ -110,7 +119,7 @@ def starting_code(verdict: str, name: str) -> str:
     found = framework(name)
     pieces = {**data()["pieces"], "import": found.get("import"), "app": found.get("app")}
     lines: list[str] = []
-    for line in found.get("code", data()["code"])[verdict]:
+    for line in own_code().get(name, data()["code"])[verdict]:
         slot = re.fullmatch(r"\{(\w+)\}", line)
         lines += pieces[slot[1]] if slot else [line]
     return "".join(f"{line}\n" * (2 if _around_function(lines, index) else 1) for index, line in enumerate(lines))

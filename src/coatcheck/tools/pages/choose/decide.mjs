@@ -3,6 +3,7 @@
 //
 // Rules: an answer to a question that is not asked does not count. Nothing is decided here that the data does not say.
 
+import { OWN_CODE } from "./code.mjs";
 import { GUIDE } from "./guide.mjs";
 
 /** Whether a condition holds: one of its parts, with all of its answers. No condition always holds. */
@@ -73,7 +74,7 @@ export function bytesPerRequest() {
 export function startingCode(verdict, framework) {
   const found = GUIDE.frameworks.find(({ id }) => id === framework);
   const pieces = { ...GUIDE.pieces, import: found.import, app: found.app };
-  const lines = (found.code ?? GUIDE.code)[verdict].flatMap((line) => pieces[line.match(/^\{(\w+)\}$/)?.[1]] ?? [line]);
+  const lines = (OWN_CODE[framework] ?? GUIDE.code)[verdict].flatMap((line) => pieces[line.match(/^\{(\w+)\}$/)?.[1]] ?? [line]);
   return `${spaced(lines).join("\n")}\n`;
 }
 
