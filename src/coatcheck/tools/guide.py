@@ -2,8 +2,8 @@
 Cookie, JWT or hybrid: from answers to a verdict. Floor 6; may import: its own room.
 
 Questions, rules, verdicts, figures and code are data, in ``pages/choose/guide.mjs`` and ``code.mjs``, which the page
-``/tools/choose`` uses, too. ``decide.mjs`` beside them does there what this module does here; a test holds the two to one
-answer for every combination of answers.
+``/tools/choose`` uses, too. ``decide.mjs`` beside them does there what this module does here; a test holds the two to
+one answer for every combination of answers.
 
 Rules of this module:
 
