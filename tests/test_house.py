@@ -32,6 +32,7 @@ FLOOR = {
     "_door": 5,
     "fastapi": 5,
     "flask": 5,
+    "litestar": 5,
     "wsgi": 5,
     "django": 5,
     "_asgi_tokens": 5,

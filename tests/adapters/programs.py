@@ -36,10 +36,19 @@ class Program:
         """A browser that asks this server for the pages of *origin*."""
         return At(f"127.0.0.1:{self.port}", origin)
 
-    def listens(self):
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+    def listens(self, port=None):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port or self.port), 1):
             return True
         return False
+
+    def await_port(self, port):
+        """Return when another of its ports is served."""
+        waited = threading.Event()
+        for _ in range(START_S * 20):
+            if self.listens(port):
+                return
+            waited.wait(0.05)
+        raise AssertionError(f"nobody listens: {self.said}")
 
 
 class At(Browser):

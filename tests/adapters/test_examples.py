@@ -1,5 +1,6 @@
 """The examples, started as their users start them and driven over HTTP; and with several workers."""
 
+import contextlib
 import os
 import re
 import subprocess
@@ -8,7 +9,7 @@ import threading
 import urllib.parse
 
 import pytest
-from tests.adapters.programs import free_port, running
+from tests.adapters.programs import At, free_port, running
 from tests.servers import postgres, valkey
 from tests.serving import ROOT
 
@@ -258,3 +259,35 @@ def test_django_with_four_workers(server, tmp_path, site):
             return answer.status, answer.json["process"] if answer.status == 200 else None
 
         kick_from_every_worker(program, store, sign_in, who, sub="1")
+
+
+def test_three_services(tmp_path):
+    """One token is passed down; who is not named refuses it, and all do once the session has ended."""
+    with contextlib.ExitStack() as stack:
+        port = next(port for port in (free_port() for _ in range(50)) if port < 60_000)
+        store = f"sqlite:///{tmp_path}/coatcheck.db"
+        settings = {**env(store), "PORT": str(port), "ORIGIN": ORIGIN}
+        command = [sys.executable, "-m", "examples.three_services"]
+        program = stack.enter_context(running(command, ROOT, port=port, env=settings))
+        for number in (1, 2, 3):
+            program.await_port(port + number)
+        maria = program.browser()
+        assert maria.get("/order").status == 401
+        assert maria.post("/sign-in", {"name": "maria", "password": PASSWORD}).status == 200
+        found = maria.get("/order").json
+        assert (found["of"], found["mail"], found["stock"]["asked for"]) == ("maria", 401, "maria")
+        with blocking.Coatcheck(store, issuer=ORIGIN, secret=SECRET) as elsewhere:
+            (session,) = elsewhere.sessions_of("maria")
+            tokens = {name: elsewhere.fresh_token(session, audience=name) for name in ("orders", "stock", "mail")}
+            for number, name in enumerate(tokens, start=1):
+                path = {"orders": "/order", "stock": "/stock", "mail": "/mail"}[name]
+                service = At(f"127.0.0.1:{port + number}", ORIGIN)
+                statuses = {of: service.get(path, authorization=f"Bearer {one}").status for of, one in tokens.items()}
+                assert statuses == {of: 200 if of == name else 401 for of in tokens}, name
+            elsewhere.revoke(session.sid)
+            assert maria.get("/order").status == 401
+            for number, (name, token) in enumerate(tokens.items(), start=1):
+                path = {"orders": "/order", "stock": "/stock", "mail": "/mail"}[name]
+                service = At(f"127.0.0.1:{port + number}", ORIGIN)
+                assert service.get(path, authorization=f"Bearer {token}").status == 401, name
+    assert "Traceback" not in program.said

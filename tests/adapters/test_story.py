@@ -5,7 +5,7 @@ import contextlib
 import pytest
 from django.core.asgi import get_asgi_application
 from django.core.wsgi import get_wsgi_application
-from tests.adapters import app_fastapi, app_flask, app_starlette, app_wsgi, django_site, django_urls
+from tests.adapters import app_fastapi, app_flask, app_litestar, app_starlette, app_wsgi, django_site, django_urls
 from tests.adapters.serving import OnCluster, OnPostgres, OnSQLite, OnValkey, serving_asgi, serving_wsgi
 
 from coatcheck.testing import AdapterStory
@@ -19,6 +19,11 @@ class Starlette(AdapterStory):
 class FastAPI(AdapterStory):
     def serve(self, stage):
         return serving_asgi(app_fastapi.build(stage))
+
+
+class Litestar(AdapterStory):
+    def serve(self, stage):
+        return serving_asgi(app_litestar.build(stage))
 
 
 class WSGI(AdapterStory):
@@ -51,7 +56,7 @@ class DjangoASGI(AdapterStory):
 
 
 STORES = {"SQLite": OnSQLite, "Postgres": OnPostgres, "Valkey": OnValkey, "Cluster": OnCluster}
-for adapter in (Starlette, FastAPI, WSGI, Flask, Django, DjangoASGI):
+for adapter in (Starlette, FastAPI, Litestar, WSGI, Flask, Django, DjangoASGI):
     for name, store in STORES.items():
         told = type(f"Test{adapter.__name__}On{name}", (store, adapter), {"__doc__": "See AdapterStory."})
         globals()[told.__name__] = told if store is OnSQLite else pytest.mark.long(told)
