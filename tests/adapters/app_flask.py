@@ -6,10 +6,11 @@ from coatcheck import blocking
 from coatcheck.flask import Sessions, current_session, sign_in, sign_out, signed_in
 
 
-def build(stage):
+def build(stage, *, issuer=None):
     """Return the application on a stage."""
     app = Flask(__name__)
-    Sessions(app, auth=blocking.Coatcheck(stage.store, policy=stage.policy, secret=stage.secret, clock=stage.clock))
+    auth = blocking.Coatcheck(stage.store, policy=stage.policy, secret=stage.secret, clock=stage.clock, issuer=issuer)
+    Sessions(app, auth=auth)
 
     @app.get("/whoami")
     def whoami():

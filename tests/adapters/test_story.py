@@ -1,6 +1,7 @@
 """One story over HTTP, over every adapter, on every store."""
 
 import contextlib
+import dataclasses
 
 import pytest
 from django.core.asgi import get_asgi_application
@@ -19,6 +20,30 @@ class Starlette(AdapterStory):
 class FastAPI(AdapterStory):
     def serve(self, stage):
         return serving_asgi(app_fastapi.build(stage))
+
+
+class Hybrid(AdapterStory):
+    """With an access token in a cookie beside the session's."""
+
+    def test_the_token_is_there(self):
+        """From the first request after the sign-in on; what is told above is told of the hybrid."""
+        with self.play() as (browser, _, _):
+            self.sign_in(browser)
+            assert self.sub_of(browser) == "maria"
+            assert "__Host-access" in browser.cookies
+
+
+class FastAPIHybrid(Hybrid):
+    def serve(self, stage):
+        policy = dataclasses.replace(stage.policy, mode="hybrid")
+        return serving_asgi(app_fastapi.build(dataclasses.replace(stage, policy=policy)))
+
+
+class FlaskHybrid(Hybrid):
+    def serve(self, stage):
+        policy = dataclasses.replace(stage.policy, mode="hybrid")
+        app = app_flask.build(dataclasses.replace(stage, policy=policy), issuer=policy.origins[0])
+        return serving_wsgi(app, app.extensions["coatcheck"].auth)
 
 
 class Litestar(AdapterStory):
@@ -56,7 +81,7 @@ class DjangoASGI(AdapterStory):
 
 
 STORES = {"SQLite": OnSQLite, "Postgres": OnPostgres, "Valkey": OnValkey, "Cluster": OnCluster}
-for adapter in (Starlette, FastAPI, Litestar, WSGI, Flask, Django, DjangoASGI):
+for adapter in (Starlette, FastAPI, FastAPIHybrid, Litestar, WSGI, Flask, FlaskHybrid, Django, DjangoASGI):
     for name, store in STORES.items():
         told = type(f"Test{adapter.__name__}On{name}", (store, adapter), {"__doc__": "See AdapterStory."})
         globals()[told.__name__] = told if store is OnSQLite else pytest.mark.long(told)
