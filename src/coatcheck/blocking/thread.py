@@ -88,11 +88,13 @@ class LoopThread:
             raise ConfigError(
                 "coatcheck.blocking", problem, "call it from another thread, or use the async engine there"
             )
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        future = None
         try:
+            future = asyncio.run_coroutine_threadsafe(work, self._loop)
             return future.result(most_s)
         finally:
-            future.cancel()  # does nothing to one that is done
+            if future is not None:
+                future.cancel()  # does nothing to one that is done
 
     def stop(self) -> None:
         """End the loop, and what still runs on it."""
