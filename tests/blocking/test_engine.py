@@ -229,7 +229,15 @@ def test_who_stops_waiting_leaves_nothing_behind(auth):
 
     load, store.load_sid = store.load_sid, never
     main = threading.main_thread().ident
-    threading.Thread(target=lambda: waiting.wait(30) and signal.pthread_kill(main, signal.SIGINT)).start()
+
+    def interrupt():
+        waiting.wait(30)
+        # Until then it may still be on its way into the wait, where Python raises as well and nothing is there to undo.
+        while sys._current_frames()[main].f_code is not threading.Condition.wait.__code__:
+            pass
+        signal.pthread_kill(main, signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt):
         auth.data(done.session.sid)
     assert cancelled.wait(30)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import concurrent.futures.thread  # noqa: F401  first its own hook for the end, so that ours runs before it
+import concurrent.futures.thread  # first its own hook for the end of the program, so that ours runs before it
 import contextlib
 import logging
 import os
@@ -55,12 +55,20 @@ class LoopThread:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        # Of our own, since asyncio ends its own by a new thread, which at the end of a program cannot be started.
+        self._pool = concurrent.futures.ThreadPoolExecutor(thread_name_prefix="coatcheck-pool")
+        self._loop.set_default_executor(self._pool)
         self._thread = threading.Thread(target=self._work, name="coatcheck", daemon=True)
         self._thread.start()
 
     def _work(self) -> None:
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.get_loop().run_forever()
+        loop = self._loop
+        try:
+            loop.run_forever()
+            loop.run_until_complete(_tidy())
+        finally:
+            self._pool.shutdown()
+            loop.close()
 
     @property
     def is_current(self) -> bool:
@@ -80,16 +88,26 @@ class LoopThread:
             raise ConfigError(
                 "coatcheck.blocking", problem, "call it from another thread, or use the async engine there"
             )
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        future = None
         try:
+            future = asyncio.run_coroutine_threadsafe(work, self._loop)
             return future.result(most_s)
         finally:
-            future.cancel()  # does nothing to one that is done
+            if future is not None:
+                future.cancel()  # does nothing to one that is done
 
     def stop(self) -> None:
         """End the loop, and what still runs on it."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_PATIENCE_S)
+
+
+async def _tidy() -> None:
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
+    await asyncio.get_running_loop().shutdown_asyncgens()
 
 
 class Kept(Generic[E]):
