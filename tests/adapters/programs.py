@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import re
 import signal
 import socket
@@ -102,6 +103,17 @@ def free_port():
     """A port that nobody listens on just now."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         return taken.getsockname()[1]
+
+
+def free_ports(count):
+    """The first of *count* ports in a row that nobody listens on, below those that the system gives to anybody."""
+    for _ in range(200):
+        first = random.randrange(20_000, 32_000, 8)
+        with contextlib.ExitStack() as taken, contextlib.suppress(OSError):
+            for number in range(count):
+                taken.enter_context(socket.create_server(("127.0.0.1", first + number)))
+            return first
+    raise AssertionError("no ports are free")
 
 
 class Page:

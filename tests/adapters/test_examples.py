@@ -9,7 +9,7 @@ import threading
 import urllib.parse
 
 import pytest
-from tests.adapters.programs import At, free_port, running
+from tests.adapters.programs import At, free_port, free_ports, running
 from tests.servers import postgres, valkey
 from tests.serving import ROOT
 
@@ -264,7 +264,7 @@ def test_django_with_four_workers(server, tmp_path, site):
 def test_three_services(tmp_path):
     """One token is passed down; who is not named refuses it, and all do once the session has ended."""
     with contextlib.ExitStack() as stack:
-        port = next(port for port in (free_port() for _ in range(50)) if port < 60_000)
+        port = free_ports(4)
         store = f"sqlite:///{tmp_path}/coatcheck.db"
         settings = {**env(store), "PORT": str(port), "ORIGIN": ORIGIN}
         command = [sys.executable, "-m", "examples.three_services"]
