@@ -156,9 +156,15 @@ class Cutting:
     def __init__(self, port):
         self.port = port
         self.is_cutting = False
+        self._serving = set()
+
+    async def end(self):
+        """Wait until nothing is passed on any more."""
+        await asyncio.wait(self._serving)
 
     async def serve(self, reader, writer):
         """Pass on both ways."""
+        self._serving.add(asyncio.current_task())
         behind = await asyncio.open_connection("127.0.0.1", self.port)
         seen = asyncio.Event()
 
@@ -177,9 +183,11 @@ class Cutting:
                 writer.write(data)
             writer.close()
 
-        with contextlib.suppress(OSError):
-            await asyncio.gather(up(), down(), return_exceptions=True)
-        behind[1].close()
+        await asyncio.gather(up(), down(), return_exceptions=True)
+        for end in (writer, behind[1]):
+            end.close()
+            with contextlib.suppress(OSError):
+                await end.wait_closed()
 
 
 async def test_what_was_committed_unheard_is_not_done_again(server, make):
@@ -198,6 +206,7 @@ async def test_what_was_committed_unheard_is_not_done_again(server, make):
     assert await database.users(limit=9) == [make_user("Maria")]
     await database.close()
     between.close()
+    await cutting.end()
     await between.wait_closed()
 
 
