@@ -208,6 +208,7 @@ def log_in(browser, password=PASSWORD, after="/"):
     return form(browser, "/sign-in", username="maria", password=password, next=after)
 
 
+@pytest.mark.long
 def test_django(tmp_path, site):
     """A cart, the sign-in that was asked for, devices, another password, the admin, sign out."""
     port = free_port()

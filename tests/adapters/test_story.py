@@ -84,4 +84,5 @@ STORES = {"SQLite": OnSQLite, "Postgres": OnPostgres, "Valkey": OnValkey, "Clust
 for adapter in (Starlette, FastAPI, FastAPIHybrid, Litestar, WSGI, Flask, FlaskHybrid, Django, DjangoASGI):
     for name, store in STORES.items():
         told = type(f"Test{adapter.__name__}On{name}", (store, adapter), {"__doc__": "See AdapterStory."})
-        globals()[told.__name__] = told if store is OnSQLite else pytest.mark.long(told)
+        is_quick = store is OnSQLite and not issubclass(adapter, Hybrid)
+        globals()[told.__name__] = told if is_quick else pytest.mark.long(told)

@@ -37,6 +37,7 @@ def soak(folder, *arguments, wait_s):
     return report
 
 
+@pytest.mark.long
 def test_twenty_seconds_of_faults(tmp_path):
     """Four engines and a verifier on one store, through at least three kinds of fault and 200 revocations."""
     report = soak(tmp_path, "--store", STORE, "--seed", "make test", wait_s=400)
