@@ -262,6 +262,7 @@ def test_django_with_four_workers(server, tmp_path, site):
         kick_from_every_worker(program, store, sign_in, who, sub="1")
 
 
+@pytest.mark.long
 def test_three_services(tmp_path):
     """One token is passed down; who is not named refuses it, and all do once the session has ended."""
     with contextlib.ExitStack() as stack:

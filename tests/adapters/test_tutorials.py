@@ -20,6 +20,7 @@ def follow(tmp_path):
     return lambda name: Page(name, tmp_path)
 
 
+@pytest.mark.long
 def test_fastapi(follow):
     """Greeted by nobody's name, then by one's own; a fresh sign-in is asked for; ended from the second terminal."""
     page = follow("fastapi.md")
@@ -53,6 +54,7 @@ def form(browser, path, **fields):
     return browser.send("POST", path, body, {"Content-Type": "application/x-www-form-urlencoded", **OURS})
 
 
+@pytest.mark.long
 def test_flask(follow):
     """Counted without a name, then greeted by it; a fresh sign-in is asked for; ended from the second terminal."""
     page = follow("flask.md")

@@ -213,8 +213,8 @@ async def test_everyones_end_is_told_even_to_who_waits(issuer, service):
     await until(lambda: issuer.auth.feed._hints._waiting)
     revoking = asyncio.create_task(issuer.auth.revoke_everyone())
     assert (await soon(polling)).status_code == 410
-    await service.leave()
-    assert (await soon(revoking)).nodes >= 1
+    await service.leave()  # perhaps before the revoker has asked who is there
+    await soon(revoking)
     assert (await service.join())["epoch"] == before + 1
 
 

@@ -62,6 +62,7 @@ async def end_on_postgresql(place, server):
     await end(place, lambda: int(server.psql(f"SELECT count(*) FROM {schema}.nodes")), postgres.PASSWORD)
 
 
+@pytest.mark.long
 async def test_two_servers():
     """Nobody who was signed out is served by either, or by the service; nobody else is turned away."""
     server = postgres.shared()
