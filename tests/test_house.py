@@ -28,6 +28,7 @@ FLOOR = {
     "testing": 5,
     "_asgi_calls": 5,
     "_asgi_forms": 5,
+    "_asgi_live": 5,
     "_carry": 5,
     "_door": 5,
     "fastapi": 5,

@@ -23,6 +23,7 @@ from coatcheck.secret import Secret
 from coatcheck.tokens import csrf_token
 
 if TYPE_CHECKING:
+    from coatcheck._asgi_live import Live
     from coatcheck._door import Auth
 
 Scope = MutableMapping[str, Any]
@@ -47,10 +48,12 @@ class Visit:
 
         cookies: Whole ``Set-Cookie`` values for the response. data: the session's data, where they were read.
 
+        stream: The event stream that the response is, if it is one.
+
         has_changed: Whether the session was begun, renewed or ended in this request. token: what it has since.
     """
 
-    __slots__ = ("cookies", "csrf", "data", "door", "has_changed", "token")
+    __slots__ = ("cookies", "csrf", "data", "door", "has_changed", "stream", "token")
 
     def __init__(self, door: Any) -> None:
         self.door = door
@@ -59,6 +62,7 @@ class Visit:
         self.data: Data | None = None
         self.has_changed = False
         self.token: Secret | None = None
+        self.stream: Live | None = None
 
 
 def make_token(scope: Scope, visit: Visit, auth: Auth) -> str:

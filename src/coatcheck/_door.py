@@ -117,6 +117,11 @@ def later() -> Plain:
     return _plain(503, "Please try again in a moment.", [(b"retry-after", str(RETRY_AFTER_S).encode("ascii"))])
 
 
+def signed_out() -> Plain:
+    """Answer who was signed out between the check and the opening of a connection."""
+    return _plain(401, "Please sign in again.")
+
+
 def bad_token(refusal: Refused) -> Plain:
     """Answer a request with a bearer token that does not count."""
     if refusal.reason is Reason.UNSURE:

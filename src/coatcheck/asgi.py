@@ -14,7 +14,8 @@ Rules of this module:
 1. Thin: copy headers in, ask the lower floors, copy headers out.
 2. A cookie is never deleted here by itself. The answer to an old request may arrive after the answer that set a new
    one.
-3. Store down: 503 for requests that carry a credential; anonymous ones are served; nobody is let in, or signed out.
+3. WebSockets and event streams end with their session (:mod:`coatcheck._asgi_live`).
+4. Store down: 503 for requests that carry a credential; anonymous ones are served; nobody is let in, or signed out.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from hashlib import sha256
 
 from coatcheck import _asgi_forms as forms
+from coatcheck import _asgi_live as live
 from coatcheck import _asgi_tokens as tokens
 from coatcheck import _carry, _door
 from coatcheck._asgi_calls import csrf_token, device, session_info, sign_in, sign_out
@@ -137,11 +139,42 @@ class SessionMiddleware(Door):
         who = NOBODY if found is None else Visitor(found)
         scope.setdefault("user", who)  # the application may have another middleware, further out, that says it
         scope.setdefault("auth", who)
-        if self._with_data:
-            return await self._serve_with_data(scope, receive, send, visit)
-        await self.app(scope, receive, send if kind == "websocket" else self._private(send, visit))
+        await self._serve(scope, receive, send, visit)
 
-    def _private(self, send: Send, visit: Visit) -> Send:
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, visit: Visit) -> None:
+        try:
+            if self._with_data:
+                await self._serve_with_data(scope, receive, send, visit)
+            elif scope["type"] == "websocket":
+                await self._serve_websocket(scope, receive, send)
+            else:
+                await self.app(scope, receive, self._private(scope, send, visit))
+        except Exception as fault:
+            if visit.stream is None or not live.is_gone(fault):
+                raise
+        finally:
+            if visit.stream is not None:
+                await visit.stream.finish()
+
+    async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["coatcheck"] is None:
+            return await self.app(scope, receive, send)
+        line = live.websocket(scope, self.auth, self.audience, receive=receive, send=send)
+        if await line.prove():
+            return await line.run(self.app(scope, line.receive, line.send))
+        await line.finish()
+        await _answer(scope, receive, send, live.refusal(line))
+
+    async def _begin_stream(self, scope: Scope, send: Send, visit: Visit, start: Message) -> None:
+        line = visit.stream = live.event_stream(scope, self.auth, self.audience, send=send)
+        if await line.prove():
+            return await send(start)
+        answer = live.refusal(line)
+        await send({"type": "http.response.start", "status": answer.status, "headers": answer.fields})
+        await send({"type": "http.response.body", "body": answer.body})
+        raise live.Gone
+
+    def _private(self, scope: Scope, send: Send, visit: Visit) -> Send:
         """Return *send*, which makes responses safe for caches and adds the cookies of this visit."""
 
         # Not a coroutine: it hands on the one it got, so that a message costs one call more, not two.
@@ -158,6 +191,10 @@ class SessionMiddleware(Door):
                     message["headers"] = [*fields, self._vary, _ASK_AGAIN]
                 if visit.csrf is not None or visit.cookies:
                     message = forms.with_cookies(message, visit, self.auth)
+                if scope["coatcheck"] is not None and live.is_event_stream(message):
+                    return self._begin_stream(scope, send, visit, message)
+            elif visit.stream is not None:
+                return visit.stream.send(message)
             return send(message)
 
         return send_private
@@ -168,8 +205,8 @@ class SessionMiddleware(Door):
         except StoreUnavailable:
             return await _answer(scope, receive, send, _door.later())
         if scope["type"] == "websocket":
-            return await self.app(scope, receive, send)
-        send_private, begun = self._private(send, visit), False
+            return await self._serve_websocket(scope, receive, send)
+        send_private, begun = self._private(scope, send, visit), False
 
         async def send_after_writing(message: Message) -> None:
             nonlocal begun

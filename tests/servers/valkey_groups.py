@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import urllib.parse
 from pathlib import Path
 from typing import Any
 
-from tests.servers.valkey_process import Server, follows, free_port, fresh_prefix, remove, until
+import redis
+from tests.servers.valkey_process import PATIENCE_S, Server, follows, free_port, fresh_prefix, remove, until
 
 NAME = "coatcheck"  # what sentinels call the primary
 _DOWN_AFTER_MS = 500
@@ -148,6 +150,17 @@ class Sentinel(Replicated):
         ports = [int(one.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME)[1]) for one in self.sentinels]
         most = max(ports, key=ports.count)
         return next(node for node in self.nodes if node.port == most) if ports.count(most) > 1 else None
+
+    def taken_back(self, node: Server) -> None:
+        """Wait until a former primary follows the new one."""
+
+        def follows() -> bool:
+            with contextlib.suppress(redis.ConnectionError):  # whoever makes it follow hangs up on all its clients
+                return node.info("replication")["role"] == "slave"
+            return False
+
+        # A sentinel that stood still for two seconds distrusts its clock for thirty, and does nothing meanwhile.
+        until(follows, f"{node} does not follow", patience_s=3 * PATIENCE_S)
 
     def url(self, *, prefix: str | None = None, **options: str) -> str:
         """Return a store URL that names the sentinels."""

@@ -13,11 +13,12 @@ from typing import Self
 from coatcheck import arguments
 from coatcheck.clock import DAY, HOUR, Clock, SystemClock
 from coatcheck.errors import CoatcheckError, ConfigError, Forked, NotOpen
+from coatcheck.fleet.live import Connection, End
 from coatcheck.fleet.memory import Memory
 from coatcheck.fleet.timed import timed
 from coatcheck.fleet.tokens import Tokens
 from coatcheck.policy import EVERYDAY, Policy, check_issuer
-from coatcheck.records import Digest, Figures, Kind, Nodes, Reason, Receipt, Refused, Session
+from coatcheck.records import Claims, Digest, Figures, Kind, Nodes, Reason, Receipt, Refused, Session
 from coatcheck.secret import RootSecret
 from coatcheck.stores import from_url
 from coatcheck.stores.base import Stamp
@@ -200,6 +201,24 @@ class Life:
 
     # --- for the parts built on this one ---
 
+    def open_connection(
+        self,
+        session: Session,
+        *,
+        hear: Callable[[End], None],
+        verify: Callable[[], Claims | Refused] | None = None,
+    ) -> Connection:
+        """
+        Tie a connection that stays open to *session*, so that it ends with it. Prove it before anything passes.
+
+        Args:
+            hear: Called once when it ends, in any thread; it must not wait.
+
+            verify: For one opened with an access token: says whether that still counts.
+        """
+        self._check_open()
+        return self._memory.live.open(session, verify=verify, hear=hear)
+
     async def in_force(self) -> Receipt:
         """
         Wait until all that was changed before this call is in force in every process, whoever changed it.
@@ -212,7 +231,9 @@ class Life:
 
     async def _in_force(self, position: int, epoch: int) -> Receipt:
         # The epoch is from before the write: what answers afterwards may be another store.
-        return await self._memory.barrier.wait(position, epoch=epoch)
+        receipt = await self._memory.barrier.wait(position, epoch=epoch)
+        self._memory.settle()
+        return receipt
 
     def _stamp(self) -> Stamp:
         now = self.clock.now()

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from coatcheck.clock import Clock
 from coatcheck.fleet.cache import Cache
 from coatcheck.fleet.keyring import Keyring
+from coatcheck.fleet.live import Connections
 from coatcheck.fleet.revoked import Revoked
 from coatcheck.fleet.unstored import Unstored
 from coatcheck.records import KeyRow, Kind, Tail
@@ -35,6 +36,8 @@ class Knowledge:
     Attributes:
         epoch, applied: The place in the log. keys_changed: the keys must be read before the next answer.
 
+        connections: The open ones, which end with their sessions.
+
         revoked, keyring: What is kept along with the sessions where there are access tokens; else None.
     """
 
@@ -42,6 +45,7 @@ class Knowledge:
         self._clock = clock
         self.cache = cache
         self.unstored = unstored
+        self.connections = Connections(cache.lock)
         self.revoked: Revoked | None = None
         self.keyring: Keyring | None = None
         self.begin()
@@ -66,6 +70,7 @@ class Knowledge:
         """Forget the sessions, fills under way included. What was revoked stays, until it is learned anew."""
         self.cache.drop()
         self.unstored.drop()
+        self.connections.drop()
         self.keys_changed = True
 
     def learn(self) -> Learning | None:
@@ -99,6 +104,7 @@ class Knowledge:
     def _apply(self, tail: Tail, revoked: Revoked | None) -> bool:
         self.cache.apply(tail.changes)
         self.unstored.apply(tail.changes)
+        self.connections.apply(tail.changes)
         if revoked is not None:
             revoked.apply(tail.changes, elapsed=self._clock.elapsed())
         if any(change.kind is Kind.KEYS or change.kind is Kind.EVERYONE for change in tail.changes):

@@ -28,6 +28,7 @@ from coatcheck.fleet.hints import Hints
 from coatcheck.fleet.keyring import Keyring
 from coatcheck.fleet.knowledge import Knowledge
 from coatcheck.fleet.lease import Lease
+from coatcheck.fleet.live import Live
 from coatcheck.fleet.minting import Minting, Verifying
 from coatcheck.fleet.reader import Reader
 from coatcheck.fleet.seen import SeenAt
@@ -58,6 +59,8 @@ class Memory:
             lock: with several threads a few may be missing.
 
         feeding: Tells services without the store what changes.
+
+        live: Connections that stay open.
     """
 
     def __init__(self, store: EmbeddedStore | FleetStore, clock: Clock, policy: Policy) -> None:
@@ -93,6 +96,18 @@ class Memory:
             answer = found  # it was renewed between the two reads, and lives under another token
         return answer
 
+    async def _read_living(self, sid: str) -> Entry | None:
+        record = await self._reader.read_sid(sid) or await self.find_unstored(sid)
+        if record is None or self.why_over(record.session) is not None:
+            return None
+        return self._entry(record.session)
+
+    def settle(self) -> None:
+        """What was just changed here is applied here: the connections that it names are ended."""
+        if self._watch.knowledge.connections:
+            with contextlib.suppress(CoatcheckError):  # unsure, nothing passes anyhow
+                self._watch.is_sure(self._elapsed())
+
     async def start(self) -> None:
         """
         Begin, with nothing in memory. Needs an open store.
@@ -109,6 +124,7 @@ class Memory:
             self.barrier.note_era(self._watch.knowledge.epoch, self._watch.lease_s)
         self._reader = Reader(self._store, self._cache, self._watch, self._clock, self._entry)
         self.seen = SeenAt(self._store, self._cache)
+        self.live = Live(self._watch, self._cache, self.seen, self._clock, self._read_living)
         self.upkeep = Upkeep(self._store, self.seen, self._clock, interval_s=self._policy.seen_interval_s)
         self.upkeep.start()
 
@@ -118,6 +134,7 @@ class Memory:
 
     async def leave(self) -> None:
         """After :meth:`shut`: end what runs in the background, and write what is still to be written."""
+        await self.live.stop()
         await self.feeding.stop()
         await self.barrier.stop()
         await self._watch.leave()
@@ -210,7 +227,10 @@ class Memory:
 
     async def discard_unstored(self, sid: str) -> None:
         """Forget the started session *sid*; if it is on its way into the store, wait until it has arrived."""
+        was_here = self._unstored.get(sid) is not None
         await self._unstored.discard(sid)
+        if was_here:
+            self._watch.knowledge.connections.end_of(sid)
 
     async def _be_sure(self) -> None:
         await self._watch.be_sure()
