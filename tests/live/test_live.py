@@ -133,11 +133,11 @@ async def test_what_comes_in_is_activity(auth):
     assert (await listening.ended())["code"] == 4401
     assert len(listening.texts) == 2
     assert await auth.check(one.token)
-    for count in range(4, 9):
-        auth.clock.advance(500)
+    for count, pause_s in enumerate((500, 500, 500, 500, 500, 300), 4):
+        auth.clock.advance(pause_s)
         speaking.say("x")
         await speaking.until(lambda count=count: len(speaking.texts) == count)
-    auth.clock.advance(400)  # it was never idle, and its time is over
+    auth.clock.advance(60)  # it was never idle, and was read a minute ago; its time is over
     assert (await speaking.ended())["code"] == 4401
 
 
@@ -230,7 +230,9 @@ async def test_a_started_session_ends_too(auth):
     peer = await Peer().open(auth, echo, token=started.token).opened()
     peer.say("hello")
     await peer.until(lambda: peer.texts == ["hello"])
+    (held,) = auth._memory._watch.knowledge.connections.all()
     await auth.revoke(started.session.sid)
+    assert held.over == "over"
     peer.say("hello?")
     assert (await peer.ended())["code"] == 4401
     assert peer.texts == ["hello"]

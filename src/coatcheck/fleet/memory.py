@@ -227,10 +227,7 @@ class Memory:
 
     async def discard_unstored(self, sid: str) -> None:
         """Forget the started session *sid*; if it is on its way into the store, wait until it has arrived."""
-        was_here = self._unstored.get(sid) is not None
         await self._unstored.discard(sid)
-        if was_here:
-            self._watch.knowledge.connections.end_of(sid)
 
     async def _be_sure(self) -> None:
         await self._watch.be_sure()
