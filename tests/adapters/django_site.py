@@ -58,6 +58,7 @@ if not settings.configured:
             "DEFAULT_AUTHENTICATION_CLASSES": ["coatcheck.django.rest.AccessTokenAuthentication"],
             "UNAUTHENTICATED_USER": None,
         },
+        SIMPLE_JWT={"USER_ID_FIELD": "pk", "SIGNING_KEY": "of tests, and long enough for them"},
         STATIC_URL="/static/",
         LOGIN_URL="/admin/login/",
         SESSION_ENGINE="coatcheck.django",

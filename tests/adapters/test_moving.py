@@ -15,8 +15,13 @@ from coatcheck import Refused
 from django.contrib.auth import get_user_model, login
 from django.contrib.sessions.backends.db import SessionStore as OldSessions
 from django.contrib.sessions.models import Session as OldSession
+from django.core.cache import cache
 from django.db import connections
 from django.test import Client, RequestFactory, override_settings
+from django.urls import path
+from rest_framework.decorators import api_view
+from rest_framework.response import Response
+from rest_framework_simplejwt.tokens import RefreshToken as OldRefreshToken
 
 ORIGIN = django_site.ORIGIN
 OURS = {"sec-fetch-site": "same-origin"}
@@ -60,6 +65,157 @@ async def test_from_starlettes_sessions(tmp_path, monkeypatch):
             assert (await client.get("/me")).json()["sub"] is None
             await client.post("/sign-in")
             assert (await client.get("/me")).json()["sub"] == "maria"
+
+
+async def test_from_starsessions(tmp_path, monkeypatch):
+    """Signed in before, recognised while moving, with the data; the old session is gone, and ours is what counts."""
+    monkeypatch.chdir(tmp_path)
+    before, moving = blocks("move-from-starsessions.md")
+    names = {"ORIGIN": ORIGIN}
+    exec(before, names)
+
+    def client_of(cookies):
+        transport = httpx.ASGITransport(app=names["app"])
+        return httpx.AsyncClient(transport=transport, base_url=ORIGIN, headers=OURS, cookies=cookies)
+
+    async with client_of({}) as client:
+        await client.post("/sign-in")
+        assert (await client.get("/me")).json() == {"sub": "maria", "theme": "dark"}
+        old = client.cookies["session"]
+    exec(moving, names)
+    async with names["auth"] as auth:
+        async with client_of({"session": old}) as client:
+            for _ in range(2):
+                assert (await client.get("/me")).json() == {"sub": "maria", "theme": "dark"}
+            await auth.revoke_user("maria")
+            assert (await client.get("/me")).json() == {"sub": None, "theme": None}
+            await client.post("/sign-in")
+            assert (await client.get("/me")).json() == {"sub": "maria", "theme": "dark"}
+        async with client_of({"session": old}) as thief:
+            assert (await thief.get("/me")).json() == {"sub": None, "theme": None}
+
+
+async def test_from_fastapi_users(tmp_path, monkeypatch):
+    """Registered and signed in before, recognised while moving; the accounts go on, and a session can be ended."""
+    monkeypatch.chdir(tmp_path)
+    before, moving = blocks("move-from-fastapi-users.md")
+    module = types.ModuleType("moving_people")
+    monkeypatch.setitem(sys.modules, "moving_people", module)  # pydantic looks for what annotations name
+    names = vars(module)
+    names |= {"ORIGIN": ORIGIN, "SECRET_KEY": "of tests, and long enough for them"}
+    exec(before, names)
+    maria = {"email": "maria@example.com", "password": "first password"}
+    form = {"username": maria["email"], "password": maria["password"]}
+
+    def client_of(cookies):
+        transport = httpx.ASGITransport(app=names["app"])
+        return httpx.AsyncClient(transport=transport, base_url=ORIGIN, headers=OURS, cookies=cookies)
+
+    async with names["lifespan"](None), client_of({}) as client:
+        assert (await client.post("/register", json=maria)).status_code == 201
+        assert (await client.post("/login", data=form)).status_code == 204
+        assert (await client.get("/me")).json() == {"email": maria["email"]}
+        old = client.cookies["fastapiusersauth"]
+    exec(moving, names)
+    async with names["both"](None):
+        async with client_of({"fastapiusersauth": old}) as client:
+            assert (await client.get("/me")).json() == {"email": maria["email"]}
+            ours = {"__Host-session": client.cookies["__Host-session"]}
+        async with client_of(ours) as client:
+            assert (await client.get("/me")).json() == {"email": maria["email"]}
+            sub = (await names["auth"].check(ours["__Host-session"])).sub
+            await names["auth"].revoke_user(sub)
+            assert (await client.get("/me")).status_code == 401
+        async with client_of({}) as client:
+            assert (await client.post("/login", data={**form, "password": "wrong"})).status_code == 400
+            assert (await client.post("/login", data=form)).status_code == 204
+            assert (await client.get("/me")).json() == {"email": maria["email"]}
+            assert (await client.post("/logout")).status_code == 204
+            assert (await client.get("/me")).status_code == 401
+        async with client_of({"fastapiusersauth": old[:-4] + "AAAA"}) as forger:
+            assert (await forger.get("/me")).status_code == 401
+
+
+def bearing(client, token, path="/me", method="get"):
+    """Ask with a token; the answer."""
+    return getattr(client, method)(path, base_url=ORIGIN, headers={"Authorization": f"Bearer {token}"})
+
+
+def test_from_flask_jwt_extended(tmp_path, monkeypatch):
+    """An old refresh token begins a session, once; from then on everything can be taken back."""
+    monkeypatch.chdir(tmp_path)
+    before, moving = blocks("move-from-flask-jwt-extended.md")
+    names = {"ORIGIN": ORIGIN, "SECRET_KEY": "of tests, and long enough for them", "__name__": "moving"}
+    exec(before, names)
+    client = names["app"].test_client()
+    old = client.post("/sign-in").json
+    assert bearing(client, old["access_token"]).json == {"sub": "maria"}
+    assert bearing(client, old["refresh_token"], "/refresh", "post").status_code == 200
+    exec(moving, names)
+    try:
+        client = names["app"].test_client()
+        assert bearing(client, old["access_token"]).status_code == 401
+        assert bearing(client, old["access_token"], "/refresh", "post").status_code == 401
+        ours = bearing(client, old["refresh_token"], "/refresh", "post").json
+        assert bearing(client, ours["access_token"]).json == {"sub": "maria"}
+        assert bearing(client, old["refresh_token"], "/refresh", "post").status_code == 401
+        ours = bearing(client, ours["refresh_token"], "/refresh", "post").json
+        assert bearing(client, ours["access_token"]).json == {"sub": "maria"}
+        names["auth"].revoke_user("maria")
+        assert bearing(client, ours["access_token"]).status_code == 401
+        assert bearing(client, ours["refresh_token"], "/refresh", "post").status_code == 401
+        begun = client.post("/sign-in", base_url=ORIGIN, headers=OURS).json
+        assert bearing(client, begun["access_token"]).json == {"sub": "maria"}
+    finally:
+        names["auth"].close()
+
+
+def test_from_simplejwt(tmp_path, monkeypatch):
+    """An old refresh token begins a session, once; from then on everything can be taken back."""
+    module = types.ModuleType("moving_tokens")
+    (code,) = blocks("move-from-simplejwt.md")
+    exec(code, vars(module))
+
+    @api_view(["GET"])
+    def me(request):
+        return Response({"sub": request.user.pk}) if request.user else Response({}, status=401)
+
+    module.urlpatterns = [path("token/", module.obtain), path("token/refresh/", module.refresh), path("me/", me)]
+    monkeypatch.setitem(sys.modules, "moving_tokens", module)
+    maria = get_user_model().objects.create_user("maria", "first password")
+    before, later = OldRefreshToken.for_user(maria), OldRefreshToken.for_user(maria)
+    client = Client(secure=True)
+
+    def ask_me(token):
+        return client.get("/me/", secure=True, headers={"authorization": f"Bearer {token}"})
+
+    def refresh(token):
+        return client.post("/token/refresh/", {"refresh": token}, content_type="application/json", secure=True)
+
+    with (
+        django_site.site(f"sqlite:///{tmp_path}/coatcheck.db", ISSUER=ORIGIN) as auth,
+        override_settings(ROOT_URLCONF="moving_tokens"),
+    ):
+        assert ask_me(before.access_token).status_code == 401
+        assert refresh(str(before.access_token)).status_code == 401
+        ours = refresh(str(before)).json()
+        assert ask_me(ours["access"]).json() == {"sub": "maria"}
+        assert refresh(str(before)).status_code == 401
+        ours = refresh(ours["refresh"]).json()
+        assert ask_me(ours["access"]).json() == {"sub": "maria"}
+        auth.revoke_user("maria")
+        assert ask_me(ours["access"]).status_code == 401
+        assert refresh(ours["refresh"]).status_code == 401
+        for password, status in (("wrong", 401), ("first password", 200)):
+            sent = {"username": "maria", "password": password}
+            begun = client.post("/token/", sent, content_type="application/json", secure=True)
+            assert begun.status_code == status
+        assert ask_me(begun.json()["access"]).json() == {"sub": "maria"}
+        get_user_model().objects.filter(pk="maria").update(is_active=False)
+        assert refresh(str(later)).status_code == 401
+    get_user_model().objects.all().delete()
+    cache.clear()
+    connections.close_all()
 
 
 def test_from_flask_session(tmp_path, monkeypatch):

@@ -204,7 +204,9 @@ def test_signing_out_and_in_is_told_to_all_tabs(shop, server):
     assert other.evaluate(GET).startswith("SignedOut")
     other.evaluate("() => window.orders.signedIn()")
     shop.page.wait_for_function("() => !window.orders.ended")
-    assert shop.page.evaluate(GET) not in {old, "SignedOut: the session has ended"}
+    new = shop.page.evaluate(GET)
+    assert new not in {old, "SignedOut: the session has ended"}
+    assert other.evaluate(GET) == new
 
 
 def test_a_server_that_is_away_is_not_pressed(shop):
