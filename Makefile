@@ -7,6 +7,7 @@
 #   make test-all   on top of make test: every Python, long multi-process runs
 #   make soak       real processes, real faults, and a judge (DURATION_S=… STORE=sqlite|postgres|valkey|valkey-cluster SEED=…)
 #   make bench      the figures in docs/reference/figures.md
+#   make docs       the documentation as a site: build/site/index.html (SERVE=1: and on http://localhost:8100)
 #   make verify     the exhaustive model of revocation, every rule of it taken away in turn: some minutes, a C++ compiler
 #                   (QUICK=1: smaller, seconds)
 #   make pins       write requirements/*.txt anew
@@ -26,7 +27,7 @@ ifeq ($(origin CXX),default)
 CXX := c++
 endif
 
-.PHONY: serve example tools test test-all soak bench verify pins format clean
+.PHONY: serve example tools test test-all soak bench docs verify pins format clean
 .DEFAULT_GOAL := test
 
 $(BIN)/python:
@@ -98,6 +99,9 @@ pins: | $(BIN)/python
 			--python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --quiet \
 			--output-file requirements/$$name.txt; \
 	done
+
+docs: $(VENV)/.dev
+	$(BIN)/python scripts/site.py $(if $(SERVE),--serve)
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix --quiet .
