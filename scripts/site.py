@@ -1,8 +1,8 @@
 """
 Builds the documentation site: ``make docs`` writes it to ``build/site``, ``make docs SERVE=1`` shows it as well.
 
-It is files, and asks nobody for anything. Opened without a server it has everything but the search: browsers let no page
-read its index from a file.
+It is files, and asks nobody for anything. Opened without a server it has everything but the search: browsers let no
+page read its index from a file.
 
 Rules of this script:
 
