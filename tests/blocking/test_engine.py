@@ -14,7 +14,7 @@ from coatcheck import ConfigError, NotOpen, Refused, Session, StoreUnavailable, 
 from coatcheck import Verifier as AsyncVerifier
 
 ISSUER = "https://auth.example.com"
-ASYNC_ONLY = {"lifespan", "feed"}
+ASYNC_ONLY = {"lifespan", "feed", "open_connection"}
 
 
 @pytest.fixture

@@ -70,6 +70,7 @@ class TestValkeyStore(FleetStoreContract):
         return ValkeyStore(valkey.shared("single").url())
 
 
+@pytest.mark.long
 class TestValkeyClusterStore(FleetStoreContract):
     """Three primaries, each with a replica: what belongs together is in different places."""
 

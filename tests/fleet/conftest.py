@@ -5,7 +5,8 @@ from tests.servers import postgres, valkey
 from coatcheck.stores.postgres import PostgresStore, migrate
 from coatcheck.stores.valkey import ValkeyStore
 
-STORES = ["memory", "postgres", pytest.param("valkey", marks=pytest.mark.long), "valkey-cluster"]
+SHORT = {"test_live.py": {"memory", "postgres"}}  # the others are among the long ones there
+STORES = ["memory", "postgres", "valkey", pytest.param("valkey-cluster", marks=pytest.mark.long)]
 
 
 @pytest.fixture(params=STORES)
@@ -33,3 +34,12 @@ async def a(fleet):
 @pytest.fixture
 async def b(fleet):
     return await fleet.node()
+
+
+def pytest_collection_modifyitems(items):
+    """Each hazard is tried on every kind of store at once; what builds on them, on some of them."""
+    for item in items:
+        short = SHORT.get(item.path.name)
+        param = item.callspec.params.get("fleet") if hasattr(item, "callspec") else None
+        if short is not None and param is not None and param not in short:
+            item.add_marker(pytest.mark.long)

@@ -115,6 +115,7 @@ def test_signing_out_forgets(server):
     expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
 
 
+@pytest.mark.long
 def test_the_list_refreshes_by_itself(server):
     """A device that goes elsewhere goes from the list, without a visit; the focus stays, and it is said aloud."""
     server.add("Vera")
@@ -134,6 +135,7 @@ def test_the_list_refreshes_by_itself(server):
     assert is_out(staying, server.url)
 
 
+@pytest.mark.long
 def test_who_is_signed_out_while_looking_sees_it(server):
     """A list whose own session is ended elsewhere gives way to the sign-in."""
     server.add("Nora")
@@ -208,6 +210,7 @@ def test_the_tools_are_out_of_reach_of_the_session(server):
     expect(page.locator("[data-sid]")).to_have_count(1)
 
 
+@pytest.mark.long
 def test_what_they_send_stays_text(server):
     """Names and user agents are shown as they came, and do nothing."""
     server.add("Warden", admin=True)

@@ -145,6 +145,7 @@ def test_a_service_that_refuses_everything_is_not_asked_in_a_circle(shop, challe
     assert shop.page.evaluate("() => window.ends") == []
 
 
+@pytest.mark.long
 def test_a_401_about_something_else_is_the_pages(shop):
     """It asks for another kind of credential: a new token would not help."""
     shop.page.evaluate(GET)
@@ -184,6 +185,7 @@ def test_a_page_that_is_shown_again_looks(shop):
     assert shop.page.evaluate(GET).startswith("SignedOut")
 
 
+@pytest.mark.long
 def test_a_fresh_token_that_is_refused_has_the_session_looked_at(shop):
     """It was revoked a moment after the token was made."""
     shop.page.evaluate(GET)
@@ -194,6 +196,7 @@ def test_a_fresh_token_that_is_refused_has_the_session_looked_at(shop):
     assert shop.renewals == 1
 
 
+@pytest.mark.long
 def test_signing_out_and_in_is_told_to_all_tabs(shop, server):
     """What was of the one is not used for the other."""
     other = shop.tab()
@@ -209,6 +212,7 @@ def test_signing_out_and_in_is_told_to_all_tabs(shop, server):
     assert other.evaluate(GET) == new
 
 
+@pytest.mark.long
 def test_a_server_that_is_away_is_not_pressed(shop):
     """Retry-After counts; without it the wait grows. No end is told: nobody knows."""
     shop.page.context.route("**/api/token", lambda route: route.fulfill(status=503, headers={"retry-after": "7"}))
@@ -220,6 +224,7 @@ def test_a_server_that_is_away_is_not_pressed(shop):
     assert shop.page.evaluate("() => window.ends") == []
 
 
+@pytest.mark.long
 def test_an_audience_that_pages_get_nothing_for(shop):
     """It is said by name, and not asked for again."""
     said = shop.page.evaluate("""async () => {
