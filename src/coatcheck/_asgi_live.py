@@ -69,6 +69,7 @@ class Live:
         self._waiting: set[asyncio.Timeout] = set()
         self._sending = asyncio.Lock()
         self._closing: asyncio.Task[None] | None = None
+        self._is_cut = False
         self._is_closed = False  # by the application, or by who is at the other end
         session: Session = scope["coatcheck"]
         self._connection = auth.open_connection(session, hear=self._hear, verify=_verify(scope, auth, audience))
@@ -101,10 +102,12 @@ class Live:
     async def send(self, message: Message) -> None:
         """Send a message of the application."""
         async with self._interruptible(), self._sending:
+            # A last message that says nothing may go at any time; one that brings the rest of a stream is like the others.
+            says_nothing = _is_last(message) and not message.get("body")
+            if not says_nothing and not await self._passes(touch=False):
+                raise Gone
             if _is_last(message):
                 self._leave()
-            elif not await self._passes(touch=False):
-                raise Gone
             await self._send(message)
 
     async def run(self, call: Awaitable[Any]) -> None:
@@ -157,6 +160,9 @@ class Live:
             self._loop.call_soon_threadsafe(self._cut)
 
     def _cut(self) -> None:
+        if self._is_cut:
+            return
+        self._is_cut = True
         for timeout in list(self._waiting):
             timeout.reschedule(self._loop.time())
         if self._closing is None and not self._is_closed:

@@ -88,14 +88,15 @@ class Connections:
         """End what *changes* end."""
         if not self._of:
             return
-        for change in changes:
-            if change.kind is Kind.EVERYONE:
-                self.end(self.all(), End.OVER)
-            elif change.kind is Kind.REVOKED and change.sid is not None:
-                self.end_of(change.sid)
-            elif change.sid is not None and change.kind is not Kind.DATA:
-                for one in self._of.get(change.sid, ()):
-                    one.doubt()
+        with self.lock:
+            for change in changes:
+                if change.kind is Kind.EVERYONE:
+                    self.end(self.all(), End.OVER)
+                elif change.kind is Kind.REVOKED and change.sid is not None:
+                    self.end_of(change.sid)
+                elif change.sid is not None and change.kind is not Kind.DATA:
+                    for one in self._of.get(change.sid, ()):
+                        one.doubt()
 
     def end_of(self, sid: str) -> None:
         """End those of the session *sid*."""
