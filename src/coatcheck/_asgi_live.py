@@ -102,7 +102,7 @@ class Live:
     async def send(self, message: Message) -> None:
         """Send a message of the application."""
         async with self._interruptible(), self._sending:
-            # A last message that says nothing may go at any time; one that brings the rest of a stream is like the others.
+            # A last message that says nothing may go at any time; the rest of a stream is like what came before it.
             says_nothing = _is_last(message) and not message.get("body")
             if not says_nothing and not await self._passes(touch=False):
                 raise Gone
