@@ -23,6 +23,9 @@ test_any_process_answers_any_poll = feed.test_any_process_answers_any_poll
 test_a_verifier_on_the_store_and_one_on_the_feed = on_postgres.test_a_verifier_on_the_store_and_one_on_the_feed
 
 
+pytestmark = pytest.mark.long
+
+
 @pytest.fixture
 def store(nothing_from_outside, monkeypatch):
     """An empty store, and the secret that all processes on it share."""

@@ -12,6 +12,9 @@ from websockets.sync.client import connect
 
 from .conftest import PASSWORD
 
+pytestmark = pytest.mark.long
+
+
 SPOOFED = {
     "authorization": "Bearer of-my-own",
     "x-user": "admin",

@@ -16,6 +16,8 @@ from coatcheck.stores.base import ERA_BITS
 from coatcheck.stores.postgres import PostgresStore
 from coatcheck.testing.store_contract import make_digest, make_key
 
+pytestmark = pytest.mark.long
+
 
 async def test_a_commit_that_no_standby_has_is_not_acknowledged(shaken):
     """Somebody cancels the wait for the standby: the revocation is here, perhaps nowhere else, and raises."""

@@ -5,7 +5,7 @@ from tests.servers import valkey
 from tests.valkey.gates import opened
 
 
-@pytest.fixture(params=["cluster", pytest.param("single", marks=pytest.mark.long)])
+@pytest.fixture(params=["single", pytest.param("cluster", marks=pytest.mark.long)])
 def server(request):
     """The servers of the whole run: tests share them, each with a prefix of its own."""
     return valkey.shared(request.param)
