@@ -17,8 +17,8 @@ Rules of this module:
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import enum
+import logging
 import threading
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING
@@ -28,9 +28,12 @@ from coatcheck.errors import CoatcheckError, StoreUnavailable
 from coatcheck.fleet.cache import Cache, Entry
 from coatcheck.fleet.seen import SeenAt
 from coatcheck.records import Change, Claims, Kind, Reason, Refused, Session
+from coatcheck.values import FrozenDict
 
 if TYPE_CHECKING:
     from coatcheck.fleet.trust import Trust  # which has the connections in what it knows
+
+log = logging.getLogger("coatcheck")
 
 LOOK_S = 0.1
 """How often the log is looked at for connections that are quiet, on an embedded store."""
@@ -92,16 +95,13 @@ class Connections:
             for change in changes:
                 if change.kind is Kind.EVERYONE:
                     self.end(self.all(), End.OVER)
-                elif change.kind is Kind.REVOKED and change.sid is not None:
-                    self.end_of(change.sid)
-                elif change.sid is not None and change.kind is not Kind.DATA:
+                elif change.sid is None or change.kind is Kind.DATA:
+                    continue
+                elif change.kind is Kind.REVOKED:
+                    self.end(self._of.get(change.sid, ()), End.OVER)
+                else:
                     for one in self._of.get(change.sid, ()):
                         one.doubt()
-
-    def end_of(self, sid: str) -> None:
-        """End those of the session *sid*."""
-        with self.lock:
-            self.end(list(self._of.get(sid, ())), End.OVER)
 
     def end(self, some: Iterable[Connection], why: End) -> None:
         """End these."""
@@ -142,8 +142,8 @@ class Connection:
         self._all = live.connections
         self._verify = verify
         self._hear = hear
-        self._version: int | None = session.version
-        self._said: Session | None = None  # what its application was told, as the store has it
+        self._version = session.version
+        self._told: FrozenDict | None = None  # the claims that its application was told, as the store has them
         self._entry: Entry | None = None
         self._doubts = 0
         self._proved: tuple[int, int] | None = None
@@ -221,12 +221,13 @@ class Connection:
 
     def _take(self, entry: Entry) -> Entry | None:
         """Hold on to what the session is now, unless its application was told otherwise."""
-        session, said = entry.session, self._said
-        is_told = session.version == self._version if said is None else session.claims == said.claims
+        session = entry.session
+        # What an access token beside the cookie tells is a part of the claims; so at first the version is compared.
+        is_told = session.version == self._version if self._told is None else session.claims == self._told
         if not is_told:
             self.end(End.CHANGED)
             return None
-        self._said, self._entry, self._proved = session, entry, (self._all.drops, self._doubts)
+        self._told, self._entry, self._proved = session.claims, entry, (self._all.drops, self._doubts)
         return entry
 
     async def prove(self, *, touch: bool = False) -> bool:
@@ -303,10 +304,15 @@ class Live:
         while self.connections:
             await asyncio.sleep(LOOK_S)
             turn += 1
-            with contextlib.suppress(CoatcheckError):  # closed: they were ended one by one
+            try:
                 # Whoever is unsure lets nothing pass; there is nothing to hurry about.
                 if self.watch.is_sure(self.clock.elapsed()) and turn % _ROUND == 0:
                     await self._ask_all()
+            except CoatcheckError:
+                return  # closed: they were ended one by one
+            except Exception:
+                # A fault of ours. Messages are asked about all the same; the task goes on, for those that are quiet.
+                log.exception("looking after open connections failed and is tried again")
 
     async def _ask_all(self) -> None:
         unknown = []
