@@ -57,10 +57,13 @@ class Peer:
     async def receive(self):
         if self.kind == "http":
             await asyncio.Event().wait()
-        return await self.inbox.get()
+        message = await self.inbox.get()
+        self.news.set()
+        return message
 
     async def send(self, message):
         self.sent += 1
+        self.news.set()
         if self.stalled:
             await asyncio.Event().wait()
         self.got.append(message)

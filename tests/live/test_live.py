@@ -218,7 +218,7 @@ async def test_what_waits_behind_a_stalled_message_is_asked_about_when_its_turn_
         return app
 
     peer = await Peer().open(auth, two_at_once, token=signed_in.token).opened()
-    await asyncio.sleep(0.01)
+    await peer.until(lambda: peer.sent > 1)
     assert peer.sent == 2  # the first of the two; the other has not been given to the server
     await auth.revoke(signed_in.session.sid)
     peer.stalled = False
