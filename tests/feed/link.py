@@ -1,7 +1,6 @@
 """What lies between a service and the issuer: a TCP proxy that loses what it is told to lose."""
 
 import asyncio
-import contextlib
 import itertools
 
 
@@ -10,11 +9,12 @@ class Link:
 
     def __init__(self):
         self._tasks = set()
+        self._ends = set()
         self.loses_requests = self.loses_answers = False
         self.connections = 0
 
     async def __aenter__(self):
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -35,19 +35,28 @@ class Link:
         self._server.close()
         self.cut()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for end in self._ends:
+            end.transport.abort()
+        await asyncio.sleep(0)  # their sockets are closed in the next turn
 
     def cut(self):
         """End every connection; new ones are taken."""
         for task in self._tasks:
             task.cancel()
 
-    async def _connected(self, reader, writer):
+    def _accept(self, reader, writer):
+        # Not a coroutine: it is noted before anybody could cancel it.
         self.connections += 1
-        task = asyncio.current_task()
+        self._ends.add(writer)
+        task = asyncio.ensure_future(self._connected(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        there, back = await asyncio.open_connection("127.0.0.1", next(self._ports))
+
+    async def _connected(self, reader, writer):
+        ends = [writer]
         try:
+            there, back = await asyncio.open_connection("127.0.0.1", next(self._ports))
+            ends.append(back)
             passing = [
                 asyncio.ensure_future(self._pass(reader, back, "loses_requests")),
                 asyncio.ensure_future(self._pass(there, writer, "loses_answers")),
@@ -58,13 +67,12 @@ class Link:
                 for one in passing:
                     one.cancel()
                 await asyncio.gather(*passing, return_exceptions=True)
-        except asyncio.CancelledError:
-            pass  # asyncio's server would tell of it as of a fault
+        except OSError:
+            pass  # nobody listens there any more
         finally:
-            for end in (writer, back):
+            for end in ends:
                 end.close()
-                with contextlib.suppress(OSError):
-                    await end.wait_closed()
+            self._ends.discard(writer)
 
     async def _pass(self, reader, writer, loses):
         while data := await reader.read(65536):

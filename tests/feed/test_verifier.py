@@ -461,7 +461,9 @@ async def test_who_never_answers_is_not_waited_for(monkeypatch):
         with pytest.raises(StoreUnavailable, match="in time"):
             await soon(Verifier(link.origin, audience="orders", feed=feed).open())
         silent.close()
-        said[0].close()
+        assert said
+        for writer in said:
+            writer.close()
     await until(lambda: not feed_threads())
 
 

@@ -36,12 +36,13 @@ def front(port: int) -> Iterator[Front]:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(Path(folder) / "cert.pem", Path(folder) / "key.pem")
         loop = asyncio.new_event_loop()
-        lines: set[asyncio.Task[None]] = set()
+        ends: set[asyncio.StreamWriter] = set()
 
         async def line(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            lines.add(asyncio.current_task())
+            ends.add(writer)
             with contextlib.suppress(OSError, asyncio.CancelledError):
                 away_reader, away_writer = await asyncio.open_connection("127.0.0.1", port)
+                ends.add(away_writer)
                 await asyncio.wait(
                     [loop.create_task(_copy(reader, away_writer)), loop.create_task(_copy(away_reader, writer))],
                     return_when=asyncio.FIRST_COMPLETED,
@@ -51,10 +52,14 @@ def front(port: int) -> Iterator[Front]:
 
         async def end() -> None:
             server.close()
+            await asyncio.sleep(0)  # who has just been taken begins
             tasks = asyncio.all_tasks() - {asyncio.current_task()}
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            for writer in ends:
+                writer.transport.abort()
+            await asyncio.sleep(0)  # their sockets are closed in the next turn
 
         server = loop.run_until_complete(asyncio.start_server(line, "127.0.0.1", 0, ssl=context))
         thread = threading.Thread(target=loop.run_forever, daemon=True)

@@ -115,7 +115,7 @@ async def test_a_primary_that_wants_more_replicas_than_it_has():
     try:
         async with opened(server.url()) as wire:
             with pytest.raises(StoreUnavailable, match="too few replicas"):
-                await put(wire, "v", wait_s=0.3)
+                await put(wire, "v", wait_s=1)
             server.config(min_replicas_to_write="0")
             assert await put(wire, "v") == b"v"
     finally:

@@ -204,14 +204,16 @@ _REFUSED: tuple[tuple[Any, str], ...] = (
     (FileNotFoundError, "there is no such socket, or no such file of TLS (socket, tls_ca, tls_cert, tls_key)"),
     (PermissionError, "the socket or a file of TLS may not be read"),
 )
+_MAYBE_TLS = "the connection was lost; look at whether the server wants TLS (valkeys://)"
 _OF_THE_DRIVER: tuple[tuple[Any, str], ...] = (
     (socket.gaierror, "the name of the host is not known"),
     (ssl.SSLError, "TLS failed; look at whether the server speaks it at this port"),
     (ConnectionRefusedError, "nobody listens at this host and port"),
     (TimeoutError, "no answer in time"),
     (driver.TimeoutError, "no answer in time"),
+    (ConnectionResetError, _MAYBE_TLS),
     (OSError, "the connection was lost, or cannot be made; look at host and port"),
-    (driver.ConnectionError, "the connection was lost; look at whether the server wants TLS (valkeys://)"),
+    (driver.ConnectionError, _MAYBE_TLS),
     (ValueError, "the host or the port cannot be used"),
 )
 DRIVERS = (driver.RedisError, OSError, EOFError, ValueError)
