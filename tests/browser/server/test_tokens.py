@@ -212,6 +212,40 @@ def test_signing_out_and_in_is_told_to_all_tabs(shop, server):
     assert other.evaluate(GET) == new
 
 
+def test_what_was_asked_for_before_a_sign_in_is_of_somebody_else(shop):
+    """An answer that comes late reaches neither the tab that asked nor the one that signed in."""
+    other, third = shop.tab(), shop.tab()
+    held = []
+    shop.page.context.route("**/api/token", lambda route: route.fallback() if held else held.append(route))
+    other.evaluate("() => { window.asked = window.orders.get() }")
+    other.wait_for_timeout(0)
+    while not held:
+        other.wait_for_timeout(10)  # gives the browser's events a turn
+    shop.page.evaluate("() => window.orders.signedIn()")
+    held[0].fulfill(json={"access_token": "of.somebody.else", "expires_in": 10_000, "token_type": "Bearer"})
+    found = {other.evaluate("() => window.asked"), shop.page.evaluate(GET), third.evaluate(GET)}
+    assert len(found) == 1
+    assert "of.somebody.else" not in found
+
+
+def test_a_tab_that_has_not_heard_of_the_sign_in_tells_nobody_of_its_end(shop):
+    """It ended for somebody else."""
+    shop.page.evaluate("() => window.orders.signedIn()")
+    shop.page.evaluate(GET)
+    late = shop.tab()
+    late.evaluate("""() => {
+      window.stray = new BroadcastChannel("coatcheck  orders");
+      stray.postMessage({ kind: "end", signIn: "another" });
+    }""")
+    ours = shop.page.evaluate(GET)
+    assert late.evaluate(GET) == ours and ours.count(".") == 2
+    token = '{ text: "x.y.z", from: 0, until: 1e15 }'
+    late.evaluate(f'() => stray.postMessage({{ kind: "token", signIn: "another", token: {token} }})')
+    shop.tab()  # by then it has been heard
+    assert {late.evaluate(GET), shop.page.evaluate(GET)} == {ours}
+    assert shop.page.evaluate("() => window.ends") == late.evaluate("() => window.ends") == []
+
+
 @pytest.mark.long
 def test_a_server_that_is_away_is_not_pressed(shop):
     """Retry-After counts; without it the wait grows. No end is told: nobody knows."""

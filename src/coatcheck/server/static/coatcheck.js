@@ -11,6 +11,8 @@
 // 3. A 401 leads to one renewal and one more try at most; to none where the refused token had only just been made, so
 //    that a service which refuses everything is not asked in a circle.
 // 4. Who is signed out asks for nothing more until the page says that somebody has signed in.
+// 5. What was asked for before that is of somebody else, whenever the answer comes. So tabs name the sign-in they know of,
+//    and hear only what is said of the same one.
 
 const SPARE_MS = 30_000; // renewed this long before its end, or a fifth of its life where that is shorter
 const YOUNG_MS = 5_000;
@@ -51,6 +53,7 @@ export class Tokens {
   #onEnd;
   #token = null; // { text, from, until }: milliseconds of Date.now()
   #ended = false;
+  #signIn = null; // a name for the sign-in that the page told us of; null before it has told any
   #renewing = null;
   #quietUntil = 0;
   #failures = 0;
@@ -131,8 +134,8 @@ export class Tokens {
 
   /** The page has signed somebody in: whatever was known is of somebody else. */
   signedIn() {
-    this.#begin();
-    this.#channel.postMessage({ kind: "begin" });
+    this.#begin(crypto.randomUUID());
+    this.#say("begin");
   }
 
   /** Forget everything, and hear nothing more. */
@@ -144,29 +147,39 @@ export class Tokens {
 
   // --- between tabs ---
 
+  #say(kind, more) {
+    this.#channel.postMessage({ kind, signIn: this.#signIn, ...more });
+  }
+
   #hear(said) {
-    if (said.kind === "ask" && this.#has(said.not)) this.#tell();
-    else if (said.kind === "end") this.#end({ isNews: false });
-    else if (said.kind === "begin") this.#begin();
-    else if (said.kind === "token" && !this.#ended && said.token.until > (this.#token?.until ?? 0)) {
+    if (said.kind === "begin") return this.#begin(said.signIn);
+    if (said.kind === "ask") return this.#has(said.not) ? this.#tell() : undefined;
+    const isOurs = said.signIn === this.#signIn;
+    if (said.kind === "end") return isOurs ? this.#end({ isNews: false }) : undefined;
+    // A tab that was opened later has not heard the name, and learns it with its first token.
+    if (!isOurs && (this.#signIn !== null || this.#token !== null)) return undefined;
+    if (!this.#ended && said.token.until > (this.#token?.until ?? 0)) {
+      this.#signIn = said.signIn;
       this.#token = said.token;
       this.#answered();
     }
+    return undefined;
   }
 
   #tell() {
-    this.#channel.postMessage({ kind: "token", token: this.#token });
+    this.#say("token", { token: this.#token });
   }
 
   #end({ isNews = true } = {}) {
     if (this.#ended) return;
     this.#ended = true;
     this.#token = null;
-    if (isNews) this.#channel.postMessage({ kind: "end" });
+    if (isNews) this.#say("end");
     this.#onEnd(isNews ? "here" : "elsewhere");
   }
 
-  #begin() {
+  #begin(signIn) {
+    this.#signIn = signIn;
     this.#token = this.#refusal = null;
     this.#ended = false;
     this.#quietUntil = this.#failures = this.#lookedAt = 0;
@@ -199,7 +212,7 @@ export class Tokens {
     await new Promise((resolve) => {
       this.#answered = resolve;
       setTimeout(resolve, ANSWER_MS);
-      this.#channel.postMessage({ kind: "ask", not });
+      this.#say("ask", { not });
     });
     this.#answered = () => {};
   }
@@ -208,13 +221,16 @@ export class Tokens {
     const waitMs = this.#quietUntil - Date.now();
     if (this.#refusal !== null) throw this.#refusal;
     if (waitMs > 0) throw new Unavailable("not again so soon", waitMs);
+    const signIn = this.#signIn;
     let answer;
     try {
       answer = await this.#call("POST", "/api/token", { audience: this.#audience });
     } catch {
       throw this.#fail("the server cannot be reached");
     }
-    if (answer.ok) return this.#take(await answer.json().catch(() => ({})));
+    const said = await answer.json().catch(() => ({}));
+    if (signIn !== this.#signIn) return this.#fetchToken(); // somebody has signed in meanwhile
+    if (answer.ok) return this.#take(said);
     if (answer.status === 401) {
       this.#end();
       throw new SignedOut("the session has ended");
@@ -222,7 +238,7 @@ export class Tokens {
     if (answer.status === 429 || answer.status >= 500) {
       throw this.#fail("the server is busy, or away", 1000 * Number(answer.headers.get("retry-after")));
     }
-    const { code = `status ${answer.status}` } = await answer.json().catch(() => ({}));
+    const { code = `status ${answer.status}` } = said;
     this.#refusal = new Misconfigured(`no token for the audience ${this.#audience}: ${code}`, code);
     throw this.#refusal;
   }
