@@ -309,7 +309,7 @@ class Live:
                 if self.watch.is_sure(self.clock.elapsed()) and turn % _ROUND == 0:
                     await self._ask_all()
             except CoatcheckError:
-                return  # closed: they were ended one by one
+                continue  # the store cannot be used now, or not any more: nothing passes meanwhile
             except Exception:
                 # A fault of ours. Messages are asked about all the same; the task goes on, for those that are quiet.
                 log.exception("looking after open connections failed and is tried again")
