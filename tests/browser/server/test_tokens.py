@@ -244,6 +244,8 @@ def test_a_tab_that_has_not_heard_of_the_sign_in_tells_nobody_of_its_end(shop):
     shop.tab()  # by then it has been heard
     assert {late.evaluate(GET), shop.page.evaluate(GET)} == {ours}
     assert shop.page.evaluate("() => window.ends") == late.evaluate("() => window.ends") == []
+    shop.page.evaluate("() => window.orders.signedOut()")
+    late.wait_for_function("() => window.ends.length > 0")  # who was opened later has learned whose token it is
 
 
 @pytest.mark.long
