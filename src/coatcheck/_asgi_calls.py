@@ -146,7 +146,7 @@ def _change(scope: Scope, visit: Visit, session: Session | None, written: str) -
     scope["coatcheck"] = session
     if isinstance(scope.get("auth", NOBODY), Visitor):
         scope["user"] = scope["auth"] = Visitor(session)
-    visit.cookies[:] = [written.encode("ascii")]  # the last one counts, and no token of what was before
+    visit.cookies = [written.encode("ascii")]  # the last one counts, and no token of what was before
     if visit.data is not None:
         visit.data.move(None if session is None else session.sid)
 

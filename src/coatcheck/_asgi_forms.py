@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -53,16 +53,16 @@ class Visit:
         has_changed: Whether the session was begun, renewed or ended in this request. token: what it has since.
     """
 
-    __slots__ = ("cookies", "csrf", "data", "door", "has_changed", "stream", "token")
+    # Of the class, not set for each: one is made for every request, and few note anything.
+    csrf: str | None = None
+    cookies: Sequence[bytes] = ()
+    data: Data | None = None
+    has_changed = False
+    token: Secret | None = None
+    stream: Live | None = None
 
     def __init__(self, door: Any) -> None:
         self.door = door
-        self.csrf: str | None = None
-        self.cookies: list[bytes] = []
-        self.data: Data | None = None
-        self.has_changed = False
-        self.token: Secret | None = None
-        self.stream: Live | None = None
 
 
 def make_token(scope: Scope, visit: Visit, auth: Auth) -> str:
@@ -77,7 +77,7 @@ def make_token(scope: Scope, visit: Visit, auth: Auth) -> str:
 def cookies_of(visit: Visit, auth: Auth) -> list[bytes]:
     """Return the ``Set-Cookie`` values of this visit."""
     found = [] if visit.csrf is None else [cookie.write(_policy(auth), visit.csrf, max_age_s=None).encode("ascii")]
-    return found + visit.cookies
+    return [*found, *visit.cookies]
 
 
 def with_cookies(message: Message, visit: Visit, auth: Auth) -> Message:

@@ -40,6 +40,7 @@ SESSION_ENDS = "sxp"
 
 _POLICY = CookiePolicy(name=ACCESS_COOKIE)
 _NAME = ACCESS_COOKIE.encode()
+_BEARER = b"Bearer "
 _BINDING_BYTES = 16
 _IDLE_PARTS = 10
 _TRIES = 3
@@ -64,35 +65,72 @@ def session_of(claims: Claims) -> Session:
     )
 
 
+class Sessions:
+    """
+    The sessions that accepted tokens speak of, so that one is not made anew for every request. From any thread.
+
+    Args:
+        size: How many there are at most.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        # By what they were made from, which is the same object as long as its token is remembered, and is kept here so
+        # that no other can come to its place in memory.
+        self._made: dict[int, tuple[Claims, Session]] = {}
+
+    def of(self, claims: Claims) -> Session:
+        """Return the session; *claims* have just been accepted."""
+        found = self._made.get(id(claims))
+        if found is not None:
+            return found[1]
+        session = session_of(claims)
+        if len(self._made) >= self._size:
+            self._made.clear()
+        self._made[id(claims)] = claims, session
+        return session
+
+
 _OWN = frozenset({"iss", "sub", "aud", "exp", "iat", "nbf", "jti", "client_id", "auth_time", "amr", "sid", "ver"})
 _OWN |= {BINDING, SESSION_ENDS}
 
 
-def find_bearer(scope: Scope, auth: Auth, audience: str) -> Claims | Refused | None:
-    """Judge the bearer token of a request; None when there is none."""
-    fields = [value for name, value in scope["headers"] if name == b"authorization"]
-    found = bearer.find(fields)
-    if found is None:
-        return None
-    if isinstance(found, bearer.Unusable):
-        return Refused(Reason.MALFORMED)
-    claims = auth.verify(found, audience=audience)
+def fields_of(scope: Scope) -> list[bytes]:
+    """Return the ``Authorization`` fields of a request."""
+    return [value for name, value in scope["headers"] if name == b"authorization"]
+
+
+def find_bearer(fields: list[bytes], auth: Auth, audience: str) -> Claims | Refused | None:
+    """Judge the bearer token in *fields*, see :func:`fields_of`; None when there is none."""
+    claims: Claims | Refused | None = None
+    if len(fields) == 1 and fields[0][:7] == _BEARER:
+        # The usual case: a token that was met before. It has the form of one, or it would not have been accepted.
+        claims = auth.recall_token(sha256(fields[0][7:]).digest(), audience)
+    if claims is None:
+        found = bearer.find(fields)
+        if found is None:
+            return None
+        if isinstance(found, bearer.Unusable):
+            return Refused(Reason.MALFORMED)
+        claims = auth.verify(found, audience=audience)
     # One that is bound to a cookie is another kind of token, with another rule (RFC 8725, section 3.12).
     return Refused(Reason.WRONG_TYPE) if isinstance(claims, Claims) and BINDING in claims.all else claims
 
 
-def find_beside(sent: bytes, token: bytes, auth: Auth, audience: str) -> Session | None:
+def find_beside(sent: bytes, token: bytes, auth: Auth, audience: str, sessions: Sessions) -> Session | None:
     """
     Judge the access token beside a session cookie, from memory; None when it does not count.
 
     Args:
-        sent: All of the request's cookies. token: the session cookie's value.
+        sent: All of the request's cookies. token: the session cookie's value. sessions: that were made before.
     """
     beside = cookie.find(sent, _NAME)
     if beside is not None:
-        claims = auth.verify(beside.decode("latin-1"), audience=audience)
+        claims = auth.recall_token(sha256(beside).digest(), audience)
+        if claims is None:
+            claims = auth.verify(beside.decode("latin-1"), audience=audience)
         if isinstance(claims, Claims) and claims.all.get(BINDING) == _binding(token):
-            return session_of(claims)
+            return sessions.of(claims)
     return None
 
 
@@ -119,7 +157,7 @@ async def ask_session(token: bytes, auth: Coatcheck, audience: str) -> tuple[Ses
 
 async def find_pair(sent: bytes, token: bytes, auth: Coatcheck, audience: str) -> tuple[Session | Refused, str | None]:
     """Judge a session cookie with the access token beside it, see :func:`find_beside` and :func:`ask_session`."""
-    session = find_beside(sent, token, auth, audience)
+    session = find_beside(sent, token, auth, audience, Sessions(1))
     return await ask_session(token, auth, audience) if session is None else (session, None)
 
 

@@ -36,7 +36,7 @@ from coatcheck.decide import csrf
 from coatcheck.engine import Coatcheck
 from coatcheck.errors import StoreUnavailable
 from coatcheck.http import cookie, headers
-from coatcheck.records import Reason, Refused, Session
+from coatcheck.records import Refused, Session
 from coatcheck.tokens.session_token import TOKEN_CHARACTERS
 
 log = logging.getLogger("coatcheck")
@@ -51,6 +51,7 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _SHAPED = frozenset(
     spelt for name in (b"vary", b"cache-control", b"set-cookie") for spelt in (name, name.title(), name.upper())
 )
+_TYPE = frozenset({b"content-type", b"Content-Type", b"CONTENT-TYPE"})
 _ASK_AGAIN = (b"cache-control", b"private, no-cache")
 _PASS, _REFUSE, _NEED_TOKEN = csrf.Verdict.PASS, csrf.Verdict.REFUSE, csrf.Verdict.NEED_TOKEN
 
@@ -93,6 +94,8 @@ class SessionMiddleware(Door):
         self._needle = self.cookie_name + b"="
         self._with_data = data
         self._vary = (b"vary", b", ".join(self.vary_on))
+        self._takes_both = auth.policy.mode == "hybrid"
+        self._sessions = tokens.Sessions(auth.policy.cached_tokens)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI 3)."""
@@ -110,27 +113,9 @@ class SessionMiddleware(Door):
         if self.exclude and verdict is _PASS and scope["path"].startswith(self.exclude):
             return await self.app(scope, receive, send)
 
-        sent = None
-        for name, value in scope["headers"]:
-            if name == b"cookie":
-                # Several fields are one (RFC 9113, section 8.2.3).
-                sent = value if sent is None else sent + b"; " + value
-        if self.takes_tokens:
-            if (refusal := await self._ask_tokens(scope, sent, visit)) is not None:
-                return await _answer(scope, receive, send, _door.bad_token(refusal))
-        elif sent is not None:
-            # The usual case without a detour: our cookie stands there once, last, and memory knows it.
-            before, _, token = sent.partition(self._needle)
-            is_usual = len(token) == TOKEN_CHARACTERS and (
-                not before or (before.endswith(b"; ") and len(before) < _LONGEST)
-            )
-            if is_usual and (found := self._recall(sha256(token).digest())):
-                scope["coatcheck"] = found
-            else:
-                try:
-                    await self._ask(scope, sent)
-                except StoreUnavailable:
-                    return await _answer(scope, receive, send, _door.later())
+        unknown = self._recall_from(scope)
+        if unknown is not None and (answer := await self._ask(scope, unknown, visit)) is not None:
+            return await _answer(scope, receive, send, answer)
         if verdict is _NEED_TOKEN:
             genuine, receive = await forms.find_token(scope, receive, self.auth)
             if not genuine:
@@ -139,22 +124,23 @@ class SessionMiddleware(Door):
         who = NOBODY if found is None else Visitor(found)
         scope.setdefault("user", who)  # the application may have another middleware, further out, that says it
         scope.setdefault("auth", who)
-        await self._serve(scope, receive, send, visit)
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send, visit: Visit) -> None:
         try:
-            if self._with_data:
-                await self._serve_with_data(scope, receive, send, visit)
-            elif scope["type"] == "websocket":
-                await self._serve_websocket(scope, receive, send)
-            else:
+            if kind == "http" and not self._with_data:
                 await self.app(scope, receive, self._private(scope, send, visit))
+            else:
+                await self._serve(scope, receive, send, visit)
         except Exception as fault:
             if visit.stream is None or not live.is_gone(fault):
                 raise
         finally:
             if visit.stream is not None:
                 await visit.stream.finish()
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, visit: Visit) -> None:
+        if self._with_data:
+            await self._serve_with_data(scope, receive, send, visit)
+        else:
+            await self._serve_websocket(scope, receive, send)
 
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["coatcheck"] is None:
@@ -183,15 +169,18 @@ class SessionMiddleware(Door):
                 fields = message.get("headers")
                 if type(fields) is not list:
                     fields = list(fields or ())  # an iterator, perhaps: it can be read only once
-                for name, _ in fields:
-                    if name in _SHAPED:
-                        message["headers"] = headers.private(fields, vary_on=self.vary_on)
-                        break
-                else:
-                    message["headers"] = [*fields, self._vary, _ASK_AGAIN]
-                if visit.csrf is not None or visit.cookies:
+                is_shaped = is_stream = False
+                for name, value in fields:
+                    if name in _TYPE:
+                        is_stream = value[:1] != b"a" and live.is_event_stream(value)  # most begin with "application"
+                    elif name in _SHAPED:
+                        is_shaped = True
+                message["headers"] = (
+                    headers.private(fields, vary_on=self.vary_on) if is_shaped else [*fields, self._vary, _ASK_AGAIN]
+                )
+                if visit.cookies or visit.csrf is not None:
                     message = forms.with_cookies(message, visit, self.auth)
-                if scope["coatcheck"] is not None and live.is_event_stream(message):
+                if is_stream and scope["coatcheck"] is not None:
                     return self._begin_stream(scope, send, visit, message)
             elif visit.stream is not None:
                 return visit.stream.send(message)
@@ -213,7 +202,7 @@ class SessionMiddleware(Door):
             if message["type"] == "http.response.start":
                 started = await _carry.write(self.auth, data, lambda: device(scope))
                 if started is not None:
-                    visit.cookies.append(self.auth.cookie(started).encode("ascii"))
+                    visit.cookies = [*visit.cookies, self.auth.cookie(started).encode("ascii")]
                 begun = True
             await send_private(message)
 
@@ -224,30 +213,64 @@ class SessionMiddleware(Door):
                 raise
             await _answer(scope, receive, send, _door.later())
 
-    async def _ask(self, scope: Scope, sent: bytes) -> None:
-        token = cookie.find(sent, self.cookie_name)
-        if token is not None:
-            found = await self.auth.check(token.decode("latin-1"))
-            scope["coatcheck.refused" if isinstance(found, Refused) else "coatcheck"] = found
+    def _recall_from(self, scope: Scope) -> Refused | bytes | None:
+        """
+        Find out from memory who it is.
 
-    async def _ask_tokens(self, scope: Scope, sent: bytes | None, visit: Visit) -> Refused | None:
-        """Find out who it is where access tokens are taken; return why the request is refused altogether."""
-        claims = tokens.find_bearer(scope, self.auth, self.audience)
-        if isinstance(claims, Refused):
-            return claims
-        if claims is not None:
-            scope["coatcheck"], scope["coatcheck.claims"] = tokens.session_of(claims), claims
-            return None
+        Returns:
+            What memory has no answer to: the cookies, or the session cookie; or why the request is refused altogether.
+        """
+        sent: bytes | None = None
+        bearers: list[bytes] = []
+        for name, value in scope["headers"]:
+            if name == b"cookie":
+                # Several fields are one (RFC 9113, section 8.2.3).
+                sent = value if sent is None else sent + b"; " + value
+            elif name == b"authorization":
+                bearers.append(value)
+        if self.takes_tokens:
+            return self._recall_tokens(scope, sent, bearers)
+        if sent is not None:
+            # The usual case without a detour: our cookie stands there once, last, and memory knows it.
+            before, _, token = sent.partition(self._needle)
+            is_usual = len(token) == TOKEN_CHARACTERS and (
+                not before or (before.endswith(b"; ") and len(before) < _LONGEST)
+            )
+            if not is_usual or not (found := self._recall(sha256(token).digest())):
+                return sent
+            scope["coatcheck"] = found
+        return None
+
+    def _recall_tokens(self, scope: Scope, sent: bytes | None, bearers: list[bytes]) -> Refused | bytes | None:
+        if bearers:
+            claims = tokens.find_bearer(bearers, self.auth, self.audience)
+            if isinstance(claims, Refused):
+                return claims
+            if claims is not None:
+                scope["coatcheck"], scope["coatcheck.claims"] = self._sessions.of(claims), claims
+                return None
         token = None if sent is None else cookie.find(sent, self.cookie_name)
-        if sent is None or token is None or self.auth.policy.mode != "hybrid":
+        if sent is None or token is None or not self._takes_both:
             return None
+        scope["coatcheck"] = found = tokens.find_beside(sent, token, self.auth, self.audience, self._sessions)
+        return token if found is None else None
+
+    async def _ask(self, scope: Scope, unknown: Refused | bytes, visit: Visit) -> Plain | None:
+        """Find out from the store who it is; return the answer to a request that is not served."""
+        if isinstance(unknown, Refused):
+            return _door.bad_token(unknown)
+        found: Session | Refused
         try:
-            found, fresh = await tokens.find_pair(sent, token, self.auth, self.audience)
+            if self.takes_tokens:
+                found, fresh = await tokens.ask_session(unknown, self.auth, self.audience)
+                visit.cookies = [fresh.encode("ascii")] if fresh is not None else ()
+            elif (token := cookie.find(unknown, self.cookie_name)) is None:
+                return None
+            else:
+                found = await self.auth.check(token.decode("latin-1"))
         except StoreUnavailable:
-            return Refused(Reason.UNSURE)
+            return _door.later()
         scope["coatcheck.refused" if isinstance(found, Refused) else "coatcheck"] = found
-        if fresh is not None:
-            visit.cookies.append(fresh.encode("ascii"))
         return None
 
 

@@ -75,6 +75,7 @@ class SessionMiddleware(Door):
         super().__init__(auth, exclude=exclude, audience=audience, trusted_proxies=trusted_proxies)
         self.app = app
         self.auth = auth
+        self._sessions = tokens.Sessions(auth.policy.cached_tokens)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request (PEP 3333)."""
@@ -134,11 +135,11 @@ class SessionMiddleware(Door):
             StoreUnavailable: Memory does not know, and the store cannot be asked.
         """
         if self.takes_tokens:
-            claims = tokens.find_bearer(scope, self.auth, self.audience)
+            claims = tokens.find_bearer(tokens.fields_of(scope), self.auth, self.audience)
             if isinstance(claims, Refused):
                 return claims
             if claims is not None:
-                self._note(environ, scope, tokens.session_of(claims), claims)
+                self._note(environ, scope, self._sessions.of(claims), claims)
                 return None
         sent = next((value for name, value in scope["headers"] if name == b"cookie"), None)
         token = None if sent is None else cookie.find(sent, self.cookie_name)
@@ -151,12 +152,12 @@ class SessionMiddleware(Door):
             # As in the ASGI adapter; what has another length is no digest of a token that anybody was given.
             found = self.auth.recall(sha256(token).digest())  # type: ignore[arg-type]  # a digest is bytes
             return found or self.auth.check(token.decode("latin-1"))
-        beside = tokens.find_beside(sent, token, self.auth, self.audience)
+        beside = tokens.find_beside(sent, token, self.auth, self.audience, self._sessions)
         if beside is not None:
             return beside
         found, fresh = self.auth.run(lambda engine: tokens.ask_session(token, engine, self.audience))
         if fresh is not None:
-            visit.cookies.append(fresh.encode("ascii"))
+            visit.cookies = [*visit.cookies, fresh.encode("ascii")]
         return found
 
     def _note(
@@ -306,7 +307,7 @@ def write_data(environ: Mapping[str, Any], *, persistent: bool = True) -> None:
         where = calls.device(scope)
         started = visit.door.auth.run(lambda engine: _carry.write(engine, data, lambda: where, persistent=persistent))
         if started is not None:
-            visit.cookies.append(visit.door.auth.cookie(started).encode("ascii"))
+            visit.cookies = [*visit.cookies, visit.door.auth.cookie(started).encode("ascii")]
 
 
 def scope_in(environ: Mapping[str, Any]) -> Scope:

@@ -112,6 +112,17 @@ class Coatcheck:
         self._kept.check_usable()
         return None
 
+    def recall_token(self, digest: bytes, audience: str) -> Claims | Refused | None:
+        """See :attr:`coatcheck.Coatcheck.recall_token`."""
+        engine = self._kept.now
+        if engine is not None:
+            try:
+                return engine.recall_token(digest, audience)
+            except NotOpen:
+                pass
+        self._kept.check_usable()
+        return None
+
     def check_now(self, token: str | Secret, *, touch: bool = True) -> Session | Refused | None:
         """See :meth:`coatcheck.Coatcheck.check_now`. None, too, before the first use has opened the store."""
         engine = self._kept.now

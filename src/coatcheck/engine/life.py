@@ -65,6 +65,8 @@ class Life:
         self._tokens: Tokens | None = None
         #: :meth:`check_now` for the digest of a token: for adapters, which have the token as bytes.
         self.recall: Callable[[Digest], Session | Refused | None] = self._memory.recall
+        #: :meth:`verify` for the SHA-256 of a token: for adapters, too. None for what was not met before.
+        self.recall_token: Callable[[bytes, str], Claims | Refused | None] = _never_met
         self._shut(NotOpen('the engine is not open; use "async with", or lifespan=auth.lifespan'))
 
     def __repr__(self) -> str:
@@ -117,6 +119,7 @@ class Life:
         tokens = Tokens(self._store, minting, verifying, clock=self.clock, stamp=self._stamp)
         tokens.refreshing.start(keys, self._memory.ask_sid, self._end_for)
         await tokens.open()
+        self.recall_token = verifying.recall
         return tokens
 
     async def _end_for(self, sid: str, reason: str) -> None:
@@ -238,6 +241,10 @@ class Life:
     def _stamp(self) -> Stamp:
         now = self.clock.now()
         return Stamp(now=now, forget_change=now + _REMEMBER_CHANGES_S, forget_token=now + _REMEMBER_TOKENS_S)
+
+
+def _never_met(digest: bytes, audience: str) -> None:
+    """Before the engine is open."""
 
 
 def _forked() -> None:

@@ -13,6 +13,8 @@ import re
 from collections.abc import Sequence
 
 LONGEST = 8 * 1024 + 16
+_USUAL = b"Bearer "
+_CHARACTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
 _BEARER = re.compile(rb"bearer +([A-Za-z0-9._~+/-]+=*) *", re.IGNORECASE)
 
 
@@ -31,6 +33,12 @@ def find(fields: Sequence[bytes]) -> str | Unusable | None:
     """
     if not fields:
         return None
+    # The usual case by two calls: the expression looks at one character after the other.
+    first = fields[0]
+    if len(fields) == 1 and first[:7] == _USUAL and len(first) <= LONGEST:
+        token = first[7:]
+        if token and not token.translate(None, _CHARACTERS):
+            return token.decode("ascii")
     ours = [field for field in fields if field.lower().startswith(b"bearer")]
     if not ours:
         return None
