@@ -24,8 +24,6 @@ from coatcheck.clock import Clock, SystemClock
 from coatcheck.engine import Coatcheck
 from coatcheck.errors import ConfigError, Forked, NotOpen, StoreUnavailable
 from coatcheck.fleet.cache import Cache
-from coatcheck.fleet.feed import Feed as IssuerFeed
-from coatcheck.fleet.fetching import Jwks
 from coatcheck.fleet.keyring import Keyring
 from coatcheck.fleet.knowledge import Knowledge
 from coatcheck.fleet.memory import trust_in
@@ -147,6 +145,8 @@ class Verifier:
             verifying.revoked.forget(self._clock.elapsed())
 
     async def _open_jwks(self, stack: contextlib.AsyncExitStack) -> None:
+        from coatcheck.fleet.fetching import Jwks  # an HTTP client, which most programs that import us do not need
+
         jwks = Jwks(self.issuer, self._clock, size=_CACHED_TOKENS)
         await jwks.fetch()
         self._check = lambda token: jwks.verify(token, self.audience)
@@ -184,6 +184,8 @@ class Verifier:
 def _store_of(feed: str) -> Any:
     scheme = feed.partition("://")[0]
     if scheme in ("http", "https"):
+        from coatcheck.fleet.feed import Feed as IssuerFeed  # as above
+
         return IssuerFeed(feed)
     if scheme not in SHARED:
         raise ConfigError("feed", "is neither a store that others can share nor a known word", _WHERE)

@@ -28,8 +28,6 @@ from hashlib import sha256
 from typing import Any
 from urllib.parse import urlsplit
 
-from joserfc.errors import JoseError
-
 from coatcheck.clock import Clock, SystemClock
 from coatcheck.errors import StoreUnavailable
 from coatcheck.fleet.verified import Verified
@@ -166,6 +164,8 @@ def keys_in(listed: list[Any]) -> dict[str, Key]:
 
 def _key(jwk: Any) -> Key | None:
     """Return the key in *jwk*; None when it is of no use here."""
+    from joserfc.errors import JoseError
+
     if not isinstance(jwk, dict):
         return None
     alg, kid = jwk.get("alg"), jwk.get("kid")

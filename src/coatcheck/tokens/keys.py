@@ -10,6 +10,8 @@ Rules of this module:
 1. One key, one algorithm; the token's header is compared with it, never the other way round (RFC 8725, section 3.1).
 2. The newest key that has begun signs.
 3. A key belongs to one epoch of the log, and is worth nothing in another.
+4. The JOSE library and cryptography are loaded with the first key, not with this module: who has cookies alone needs
+   neither, and they take as long to load as all the rest.
 """
 
 from __future__ import annotations
@@ -17,14 +19,9 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterable, Sequence
-from functools import cached_property
 from typing import Any, Literal
 
 import msgspec
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from joserfc.jwk import ECKey, OKPKey
-from joserfc.jws import JWSRegistry
 
 from coatcheck.clock import DAY, HOUR, MINUTE
 from coatcheck.records import KeyRow
@@ -47,38 +44,6 @@ ACCESS_MOST_S = HOUR
 
 VERIFY_ON_S = ACCESS_MOST_S + LEEWAY_S + JWKS_CACHE_S
 _NONCE_BYTES = 12
-
-_registry = JWSRegistry(algorithms=list(ALGORITHMS))
-
-
-class _Settled:
-    """
-    A key of the JOSE library's, which at every signature makes sure anew that it is one for signing, or for verifying.
-    It never becomes another, and the asking costs more than the conversions around it; so it is asked once for each.
-    """
-
-    @cached_property
-    def _settled(self) -> dict[str, Any]:
-        return {}
-
-    def get_op_key(self, operation: Any) -> Any:
-        """Return the value to do *operation* with; an error, each time, when it is not for that."""
-        value = self._settled.get(operation)
-        if value is None:
-            value = self._settled[operation] = super().get_op_key(operation)  # type: ignore[misc]
-        return value
-
-
-class _ECKey(_Settled, ECKey):
-    pass
-
-
-class _OKPKey(_Settled, OKPKey):
-    pass
-
-
-_KINDS: dict[str, Any] = {"ES256": _ECKey, "Ed25519": _OKPKey}
-
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
     """
@@ -118,7 +83,9 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
 
 def generate(alg: Algorithm, *, seal: bytes, seal_id: str, epoch: int, now: int, signs_from: int) -> KeyRow:
     """Return a fresh key, its private half sealed with *seal* (32 bytes), which the secret *seal_id* gives."""
-    key = _KINDS[alg].generate_key("P-256" if alg == "ES256" else "Ed25519", private=True)
+    from coatcheck.tokens import jose
+
+    key = jose.KINDS[alg].generate_key("P-256" if alg == "ES256" else "Ed25519", private=True)
     kid = secrets.token_urlsafe(12)
     private = json.dumps(key.as_dict(private=True), sort_keys=True).encode()
     public = json.dumps(key.as_dict(private=False), sort_keys=True).encode()
@@ -128,7 +95,7 @@ def generate(alg: Algorithm, *, seal: bytes, seal_id: str, epoch: int, now: int,
         alg=alg,
         public=public,
         # Bound to its name and its public half: neither can be exchanged for another.
-        sealed=nonce + AESGCM(seal).encrypt(nonce, private, kid.encode() + b"\0" + public),
+        sealed=nonce + jose.AESGCM(seal).encrypt(nonce, private, kid.encode() + b"\0" + public),
         epoch=epoch,
         published_at=now,
         signs_from=signs_from,
@@ -138,11 +105,13 @@ def generate(alg: Algorithm, *, seal: bytes, seal_id: str, epoch: int, now: int,
 
 def opened(row: KeyRow, seals: Sequence[bytes]) -> Key | None:
     """Return the key in *row* with its private half; None when none of *seals* opens it."""
+    from coatcheck.tokens import jose
+
     nonce, sealed = row.sealed[:_NONCE_BYTES], row.sealed[_NONCE_BYTES:]
     for seal in seals:
         try:
-            private = AESGCM(seal).decrypt(nonce, sealed, row.kid.encode() + b"\0" + row.public)
-        except InvalidTag:
+            private = jose.AESGCM(seal).decrypt(nonce, sealed, row.kid.encode() + b"\0" + row.public)
+        except jose.InvalidTag:
             continue
         return _key(row, json.loads(private))
     return None
@@ -154,9 +123,11 @@ def public_only(row: KeyRow) -> Key:
 
 
 def _key(row: KeyRow, private: Any) -> Key:
-    kind = _KINDS[row.alg]
+    from coatcheck.tokens import jose
+
+    kind = jose.KINDS[row.alg]
     public = kind.import_key(json.loads(row.public))
-    model = _registry.get_alg(row.alg)
+    model = jose.REGISTRY.get_alg(row.alg)
     model.check_key(public)
     return Key(
         row=row,
