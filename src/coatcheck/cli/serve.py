@@ -9,7 +9,6 @@ import typer
 
 from coatcheck.cli.options import DEFAULT_URL, DatabaseUrl, Store, examples
 from coatcheck.policy import CAREFUL, EVERYDAY, STRICT
-from coatcheck.server.settings import Settings
 
 EXAMPLES = examples(
     "coatcheck serve",
@@ -94,6 +93,8 @@ def serve(
     ] = PolicyName.EVERYDAY,
 ) -> None:
     """Serve sign-in pages and the JSON interface until Ctrl-C. The first start prints a set-up code."""
+    from coatcheck.server.settings import Settings  # with a web framework, which --help does not need
+
     settings = Settings(
         host=host,
         port=port,
