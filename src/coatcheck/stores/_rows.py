@@ -6,6 +6,7 @@ Shared by the stores that speak SQL: the columns of their tables have the same n
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,8 @@ SESSION = (
 )
 RECORD = f"{SESSION}, digest, data"
 _texts = msgspec.json.Decoder(tuple[str, ...])
+# Few ways to sign in, many sessions: equal ones are one object, which saves a hundred bytes for each session in memory.
+_amr = functools.lru_cache(256)(_texts.decode)
 
 
 def session_of(row: Sequence[Any]) -> Session:
@@ -28,7 +31,7 @@ def session_of(row: Sequence[Any]) -> Session:
         sid=sid,
         sub=sub,
         claims=decode_frozen(claims),
-        amr=_texts.decode(amr),
+        amr=_amr(amr),
         created_at=created_at,
         auth_time=auth_time,
         seen_at=seen_at,

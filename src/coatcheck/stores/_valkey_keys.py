@@ -17,6 +17,7 @@ Rules of this module:
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import struct
 from collections.abc import Mapping
@@ -152,6 +153,12 @@ def pack(row: Row) -> bytes:
     return head + sub + msgspec.msgpack.encode(rest)
 
 
+@functools.lru_cache(256)
+def _same(amr: tuple[str, ...]) -> tuple[str, ...]:
+    # As in _rows.py: equal ones are one object.
+    return amr
+
+
 def unpack(sid: str, raw: bytes) -> Row:
     """Return what *raw* says of the session *sid*."""
     _, version, epoch, seen_at, idle_s, expires_at, digest, length = HEAD.unpack_from(raw)
@@ -161,7 +168,7 @@ def unpack(sid: str, raw: bytes) -> Row:
         sid=sid,
         sub=sub,
         claims=decode_frozen(claims),
-        amr=amr,
+        amr=_same(amr),
         created_at=created_at,
         auth_time=auth_time,
         seen_at=seen_at,

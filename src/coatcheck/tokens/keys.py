@@ -45,6 +45,7 @@ ACCESS_MOST_S = HOUR
 VERIFY_ON_S = ACCESS_MOST_S + LEEWAY_S + JWKS_CACHE_S
 _NONCE_BYTES = 12
 
+
 class Key(msgspec.Struct, frozen=True, kw_only=True):
     """
     One key, ready for use.
