@@ -6,7 +6,8 @@
 #   make test       set up, then lint, types and tests: under five minutes
 #   make test-all   on top of make test: every Python, long multi-process runs
 #   make soak       real processes, real faults, and a judge (DURATION_S=… STORE=sqlite|postgres|valkey|valkey-cluster SEED=…)
-#   make bench      the figures in docs/reference/figures.md
+#   make bench      Coatcheck beside others, docs/benchmarks.md: 40 minutes (BENCH=--quick: 5; BENCH=--help says more)
+#   make figures    the figures in docs/reference/figures.md
 #   make docs       the documentation as a site: build/site/index.html (SERVE=1: and on http://localhost:8100)
 #   make verify     the exhaustive model of revocation, every rule of it taken away in turn: some minutes, a C++ compiler
 #                   (QUICK=1: smaller, seconds)
@@ -27,7 +28,7 @@ ifeq ($(origin CXX),default)
 CXX := c++
 endif
 
-.PHONY: serve example tools test test-all soak bench docs verify pins format clean
+.PHONY: serve example tools test test-all soak bench figures docs verify pins format clean
 .DEFAULT_GOAL := test
 
 $(BIN)/python:
@@ -72,7 +73,18 @@ test-all: $(VENV)/.dev $(VENV)/.npm
 soak: $(VENV)/.dev
 	$(BIN)/python -m soak --store $(STORE) --duration $(DURATION_S) --seed "$(SEED)"
 
-bench: $(VENV)/.dev
+# An environment of its own: where uvloop and httptools are, uvicorn takes them, and the tests want it as it comes.
+$(VENV)-bench/.ready: requirements/bench.txt benchmarks/peers/package-lock.json | $(BIN)/python
+	$(PYTHON) -m venv $(VENV)-bench
+	PIP_DISABLE_PIP_VERSION_CHECK=1 $(VENV)-bench/bin/python -m pip install --quiet --require-hashes -r requirements/bench.txt
+	@if command -v npm >/dev/null; then cd benchmarks/peers && npm ci --silent; \
+	else echo "no npm on this machine: better-auth is left out"; fi
+	@touch $@
+
+bench: $(VENV)-bench/.ready
+	@PYTHONPATH=src $(VENV)-bench/bin/python benchmarks/side_by_side.py $(BENCH)
+
+figures: $(VENV)/.dev
 	$(BIN)/python benchmarks/check.py
 	$(BIN)/python benchmarks/sign_in.py
 	$(BIN)/python benchmarks/tokens.py
@@ -94,7 +106,7 @@ verify: $(MODEL)
 
 pins: | $(BIN)/python
 	$(PIP) uv
-	for name in dev server; do \
+	for name in bench dev server; do \
 		$(BIN)/uv pip compile pyproject.toml --extra server --extra postgres --extra valkey $$([ $$name = server ] || echo --group $$name) --universal \
 			--python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --quiet \
 			--output-file requirements/$$name.txt; \

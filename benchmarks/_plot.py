@@ -52,6 +52,45 @@ def lines(path, *, title, across, up, places, series, aim=None):
     path.write_text("\n".join([*parts, "</svg>", ""]), encoding="utf-8")
 
 
+def bars(path, *, title, rows, aim=None):
+    """
+    Write a plot of horizontal bars, from 0 to 1.
+
+    Args:
+        rows: (name, value, whether it is ours). aim: where to draw a dashed line.
+    """
+    left, height, step = 330, 56 + 22 * len(rows) + 24, 22
+    x = lambda value: left + (WIDTH + 120 - left - 60) * min(value, 1.1)  # noqa: E731  a scale, used four times
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH + 120} {height}" role="img"',
+        f' font-family="system-ui, sans-serif" font-size="12" fill="{TEXT}">',
+        f"<title>{escape(title)}</title>",
+        f'<text x="16" y="20" font-size="14" font-weight="600">{escape(title)}</text>',
+    ]
+    for value in (0, 0.25, 0.5, 0.75, 1):
+        parts += [
+            f'<path d="M{x(value):.1f} 40V{height - 20}" stroke="{GRID}"/>',
+            _text(x(value), height - 6, f"{value:g}"),
+        ]
+    if aim is not None:
+        parts.append(f'<path d="M{x(aim):.1f} 40V{height - 20}" stroke="{TEXT}" stroke-dasharray="5 4"/>')
+    for number, (name, value, is_ours) in enumerate(rows):
+        y = 48 + step * number
+        parts += [
+            _text(left - 8, y + 11, name, "end"),
+            f'<rect x="{left}" y="{y}" width="{x(value) - left:.1f}" height="14"',
+            f' fill="{COLOURS[0 if is_ours else 1]}"/>',
+            _text(x(value) + 6, y + 11, f"{value:.2f}", "start"),
+        ]
+    parts += [
+        f'<rect x="{left}" y="28" width="10" height="10" fill="{COLOURS[0]}"/>',
+        _text(left + 16, 37, "Coatcheck", "start"),
+        f'<rect x="{left + 100}" y="28" width="10" height="10" fill="{COLOURS[1]}"/>',
+        _text(left + 116, 37, "others", "start"),
+    ]
+    path.write_text("\n".join([*parts, "</svg>", ""]), encoding="utf-8")
+
+
 def _line(name, points, number):
     colour = COLOURS[number % len(COLOURS)]
     joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)

@@ -127,7 +127,7 @@ def entries(port, *, rounds, each):
             found["bare argon2"].append(bare_checks(pool, hasher, known, count=CALLERS * each))
     print(f"\nSign-ins per second, {CALLERS} clients at once, beside bare argon2 in {AT_ONCE} threads")
     show(found)
-    ratio("sign-ins beside bare argon2", found["sign-ins"], found["bare argon2"])
+    return ratio("sign-ins beside bare argon2", found["sign-ins"], found["bare argon2"])
 
 
 def show(found):
@@ -141,6 +141,7 @@ def ratio(text, ours, bare):
     ratios = [one / other for one, other in zip(ours, bare, strict=True)]
     print(f"  {text}, median of the pairs: {statistics.median(ratios):.2f}")
     print(f"        pairs from {min(ratios):.3f} to {max(ratios):.3f}")
+    return statistics.median(ratios)
 
 
 def main():
@@ -148,6 +149,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer rounds")
     parser.add_argument("--only", choices=["look", "sign-in"], help="one part only")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the ratio of sign-ins there, too")
     options = parser.parse_args()
     print(f"$ python {' '.join([os.path.relpath(__file__), *sys.argv[1:]])}")
     print(f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores")
@@ -171,7 +173,9 @@ def main():
                     for server in servers:
                         pin = ["taskset", "-a", "-cp", all_cores, str(server.pid)]
                         subprocess.run(pin, check=True, capture_output=True)
-                entries(ports["ours"], rounds=3 if options.quick else 9, each=4)
+                found = entries(ports["ours"], rounds=3 if options.quick else 9, each=4)
+                if options.json:
+                    options.json.write_text(json.dumps({"sign_ins_of_argon2": found}) + "\n", encoding="utf-8")
         finally:
             for server in servers:
                 server.terminate()
