@@ -23,7 +23,7 @@ def read(folder):
 
 def table(results, names):
     """Return the table for a terminal."""
-    out = [f"{'':<34}{'of no auth':>11}{'p99':>7}{'bytes':>12}{'store calls':>13}{'revoked':>16}{'sign-ins/s':>12}"]
+    out = [f"{'':<34}{'of no auth':>11}{'p99':>7}{'bytes':>12}{'store calls':>31}{'revoked':>16}{'sign-ins/s':>12}"]
     for name in names:
         found = results.get(name)
         if found is None or name not in ALL:
@@ -32,7 +32,7 @@ def table(results, names):
         out.append(
             f"{name:<34}{_number(kept and kept['median'], '{:.2f}'):>11}"
             f"{_number(found.get('p99') and found['p99']['median'], '{:.1f}x'):>7}"
-            f"{_bytes(found):>12}{_calls(found):>13}{_revoked(found):>16}"
+            f"{_bytes(found):>12}{_calls(found):>31}{_revoked(found):>16}"
             f"{_number(found.get('sign_ins_per_second'), '{:,.0f}'):>12}"
         )
     for name in ("inside", "growth"):

@@ -7,8 +7,8 @@ Coatcheck and the others, doing the same work on this machine.
     python benchmarks/side_by_side.py --list                       # who there is
     python benchmarks/side_by_side.py --page                       # write docs/benchmarks.md anew from what was found
 
-What is found goes to ``benchmarks/results/*.json``, and a table to the terminal. ``benchmarks/README.md`` says how to
-read it, and what it does not show.
+What is found goes to ``benchmarks/results/*.json`` and to ``docs/benchmarks.md``, and a table to the terminal.
+``benchmarks/README.md`` says how to read it, and what it does not show.
 """
 
 import argparse
@@ -159,7 +159,7 @@ def main():
     parser.add_argument("--ask", nargs="+", choices=list(FULL), help="these questions, and no other")
     parser.add_argument("--list", action="store_true", help="say who there is")
     parser.add_argument("--page", action="store_true", help="write docs/benchmarks.md from the results that are there")
-    parser.add_argument("--to", type=Path, default=RESULTS, metavar="FOLDER", help="where the results go, and are")
+    parser.add_argument("--to", type=Path, metavar="FOLDER", help="where the results go (quick ones: results/quick)")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     options = parser.parse_args()
     if options.list:
@@ -168,6 +168,7 @@ def main():
         print(f"{GROWTH:<32}Coatcheck with more workers, sessions, revocations and devices")
         print(f"{INSIDE:<32}Coatcheck's import, command, memory, and checks by themselves")
         return 0
+    to = options.to or (RESULTS / "quick" if options.quick else RESULTS)
     names = options.only or [*(one.name for one in COMPARED), GROWTH, INSIDE]
     known = {one.name for one in COMPARED} | {GROWTH, INSIDE}
     if unknown := sorted(set(names) - known):
@@ -181,13 +182,13 @@ def main():
             parser.error("wrk is not on this machine; it asks the questions: apt install wrk, or brew install wrk")
         others = [name for name in (INSIDE, GROWTH) if name in names]
         chosen = [ALL[name] for name in names if name not in others]
-        is_fine = measure(chosen, plan, options.to, is_quick=options.quick, others=others)
-    results = _page.read(options.to)
+        is_fine = measure(chosen, plan, to, is_quick=options.quick, others=others)
+    results = _page.read(to)
     if options.json:
         print(json.dumps({name: found for name, found in results.items() if name in names}, indent=1))
     else:
         print(_page.table(results, names))
-    if options.page or not (options.quick or options.only or options.ask):
+    if to == RESULTS:  # the page never says anything else than they do
         _page.write(HERE.parent / "docs", results)
         print("written: docs/benchmarks.md")
     return 0 if is_fine else 1
