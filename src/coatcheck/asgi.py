@@ -51,7 +51,7 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _SHAPED = frozenset(
     spelt for name in (b"vary", b"cache-control", b"set-cookie") for spelt in (name, name.title(), name.upper())
 )
-_TYPE = frozenset({b"content-type", b"Content-Type", b"CONTENT-TYPE"})
+_TYPE_LENGTH = len(b"content-type")
 _ASK_AGAIN = (b"cache-control", b"private, no-cache")
 _PASS, _REFUSE, _NEED_TOKEN = csrf.Verdict.PASS, csrf.Verdict.REFUSE, csrf.Verdict.NEED_TOKEN
 
@@ -171,7 +171,7 @@ class SessionMiddleware(Door):
                     fields = list(fields or ())  # an iterator, perhaps: it can be read only once
                 is_shaped = is_stream = False
                 for name, value in fields:
-                    if name in _TYPE:
+                    if len(name) == _TYPE_LENGTH and name.lower() == b"content-type":
                         is_stream = value[:1] != b"a" and live.is_event_stream(value)  # most begin with "application"
                     elif name in _SHAPED:
                         is_shaped = True

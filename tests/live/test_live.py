@@ -53,14 +53,15 @@ async def test_a_stream_that_ends_by_itself_ends_once(auth):
     assert not auth._memory._watch.knowledge.connections
 
 
-async def test_the_rest_of_a_stream_does_not_leave_either(auth):
-    """What comes with the last message is as good as what came before."""
+@pytest.mark.parametrize("name", [b"content-type", b"Content-type", b"CONTENT-Type"])
+async def test_the_rest_of_a_stream_does_not_leave_either(auth, name):
+    """What comes with the last message is as good as what came before; however the application spells its fields."""
     signed_in = await auth.sign_in("maria")
     going_on = asyncio.Event()
 
     def rest(peer):
         async def app(scope, receive, send):
-            head = [(b"content-type", b"text/event-stream")]
+            head = [(name, b"text/event-stream")]
             await send({"type": "http.response.start", "status": 200, "headers": head})
             await going_on.wait()
             await send({"type": "http.response.body", "body": b"data: secret\n\n"})
