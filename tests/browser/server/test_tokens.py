@@ -228,6 +228,22 @@ def test_what_was_asked_for_before_a_sign_in_is_of_somebody_else(shop):
     assert "of.somebody.else" not in found
 
 
+@pytest.mark.parametrize("way", ["token", "session"])
+def test_what_went_wrong_before_a_sign_in_went_wrong_for_somebody_else(shop, way):
+    """Neither a network that was away nor an end that comes to light late is held against who has signed in since."""
+    held = []
+    shop.page.context.route(f"**/api/{way}", lambda route: route.fallback() if held else held.append(route))
+    call = "get" if way == "token" else "look"
+    shop.page.evaluate(f"() => {{ window.asked = window.orders.{call}() }}")
+    while not held:
+        shop.page.wait_for_timeout(10)
+    shop.page.evaluate("() => window.orders.signedIn()")
+    held[0].abort() if way == "token" else held[0].fulfill(status=401, json={})
+    shop.page.evaluate("() => window.asked.then(() => null, () => null)")
+    assert shop.page.evaluate(GET).count(".") == 2
+    assert shop.page.evaluate("() => window.ends") == []
+
+
 def test_a_tab_that_has_not_heard_of_the_sign_in_tells_nobody_of_its_end(shop):
     """It ended for somebody else."""
     shop.page.evaluate("() => window.orders.signedIn()")

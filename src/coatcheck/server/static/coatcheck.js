@@ -120,8 +120,9 @@ export class Tokens {
     if (this.#ended || Date.now() - this.#lookedAt < LOOK_MS) return;
     this.#lookedAt = Date.now();
     try {
+      const signIn = this.#signIn;
       const answer = await this.#call("GET", "/api/session");
-      if (answer.status === 401) this.#end();
+      if (answer.status === 401 && signIn === this.#signIn) this.#end();
     } catch {
       // The network is away for a moment; that says nothing about the session.
     }
@@ -222,14 +223,10 @@ export class Tokens {
     if (this.#refusal !== null) throw this.#refusal;
     if (waitMs > 0) throw new Unavailable("not again so soon", waitMs);
     const signIn = this.#signIn;
-    let answer;
-    try {
-      answer = await this.#call("POST", "/api/token", { audience: this.#audience });
-    } catch {
-      throw this.#fail("the server cannot be reached");
-    }
-    const said = await answer.json().catch(() => ({}));
+    const answer = await this.#call("POST", "/api/token", { audience: this.#audience }).catch(() => null);
+    const said = await answer?.json().catch(() => ({}));
     if (signIn !== this.#signIn) return this.#fetchToken(); // somebody has signed in meanwhile
+    if (answer === null) throw this.#fail("the server cannot be reached");
     if (answer.ok) return this.#take(said);
     if (answer.status === 401) {
       this.#end();
