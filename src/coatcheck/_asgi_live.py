@@ -206,7 +206,7 @@ def refusal(line: Live) -> Plain:
 def _verify(scope: Scope, auth: Coatcheck, audience: str) -> Callable[[], Claims | Refused] | None:
     if scope.get("coatcheck.claims") is None:
         return None
-    token = bearer.find([value for name, value in scope["headers"] if name == b"authorization"])
+    token = bearer.find(bearer.fields_in(scope["headers"]))
     if not isinstance(token, str):
         return None
     return lambda: auth.verify(token, audience=audience)

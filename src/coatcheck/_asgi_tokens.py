@@ -40,7 +40,6 @@ SESSION_ENDS = "sxp"
 
 _POLICY = CookiePolicy(name=ACCESS_COOKIE)
 _NAME = ACCESS_COOKIE.encode()
-_BEARER = b"Bearer "
 _BINDING_BYTES = 16
 _IDLE_PARTS = 10
 _TRIES = 3
@@ -95,17 +94,13 @@ _OWN = frozenset({"iss", "sub", "aud", "exp", "iat", "nbf", "jti", "client_id", 
 _OWN |= {BINDING, SESSION_ENDS}
 
 
-def fields_of(scope: Scope) -> list[bytes]:
-    """Return the ``Authorization`` fields of a request."""
-    return [value for name, value in scope["headers"] if name == b"authorization"]
-
-
 def find_bearer(fields: list[bytes], auth: Auth, audience: str) -> Claims | Refused | None:
-    """Judge the bearer token in *fields*, see :func:`fields_of`; None when there is none."""
+    """Judge the bearer token in *fields*, the values of ``Authorization``; None when there is none."""
     claims: Claims | Refused | None = None
-    if len(fields) == 1 and fields[0][:7] == _BEARER:
-        # The usual case: a token that was met before. It has the form of one, or it would not have been accepted.
-        claims = auth.recall_token(sha256(fields[0][7:]).digest(), audience)
+    token = bearer.usual(fields)
+    if token is not None:
+        # Perhaps it was met before. Then it has the form of one, or it would not have been accepted.
+        claims = auth.recall_token(sha256(token).digest(), audience)
     if claims is None:
         found = bearer.find(fields)
         if found is None:
@@ -155,9 +150,11 @@ async def ask_session(token: bytes, auth: Coatcheck, audience: str) -> tuple[Ses
     return session, None  # it counts now; the token comes with a later response
 
 
-async def find_pair(sent: bytes, token: bytes, auth: Coatcheck, audience: str) -> tuple[Session | Refused, str | None]:
+async def find_pair(
+    sent: bytes, token: bytes, auth: Coatcheck, audience: str, sessions: Sessions
+) -> tuple[Session | Refused, str | None]:
     """Judge a session cookie with the access token beside it, see :func:`find_beside` and :func:`ask_session`."""
-    session = find_beside(sent, token, auth, audience, Sessions(1))
+    session = find_beside(sent, token, auth, audience, sessions)
     return await ask_session(token, auth, audience) if session is None else (session, None)
 
 

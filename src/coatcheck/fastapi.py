@@ -112,7 +112,7 @@ class _AccessToken(SecurityBase):
 
 
 def _verified(connection: HTTPConnection) -> Claims | Refused | None:
-    token = bearer.find([value for name, value in connection.scope["headers"] if name == b"authorization"])
+    token = bearer.find(bearer.fields_in(connection.scope["headers"]))
     if token is None:
         return None
     if isinstance(token, bearer.Unusable):

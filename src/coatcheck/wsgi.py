@@ -32,7 +32,7 @@ from coatcheck._carry import Data
 from coatcheck._door import Door, Plain
 from coatcheck.decide import csrf
 from coatcheck.errors import ConfigError, StoreUnavailable
-from coatcheck.http import cookie, headers
+from coatcheck.http import bearer, cookie, headers
 from coatcheck.records import Claims, Device, Refused, Session, SignedIn
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class SessionMiddleware(Door):
             StoreUnavailable: Memory does not know, and the store cannot be asked.
         """
         if self.takes_tokens:
-            claims = tokens.find_bearer(tokens.fields_of(scope), self.auth, self.audience)
+            claims = tokens.find_bearer(bearer.fields_in(scope["headers"]), self.auth, self.audience)
             if isinstance(claims, Refused):
                 return claims
             if claims is not None:

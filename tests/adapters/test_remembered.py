@@ -47,6 +47,18 @@ async def test_a_remembered_token_is_judged_each_time(auth, clock):
     assert tokens.find_bearer([f"Bearer {other}".encode()], auth, ISSUER) == Refused("expired")
 
 
+async def test_what_is_too_long_is_not_even_looked_up(auth, monkeypatch):
+    """A hash of a megabyte costs something."""
+    asked = []
+    recall = auth.recall_token
+    monkeypatch.setattr(auth, "recall_token", lambda digest, audience: asked.append(digest) or recall(digest, audience))
+    assert tokens.find_bearer([b"Bearer " + b"a" * 2**20], auth, ISSUER) == Refused("malformed")
+    for field in (b"Bearer ", b"Bearer \xff", b"Bearer a b", b"Bearer =a"):
+        assert tokens.find_bearer([field], auth, ISSUER) == Refused("malformed")
+    assert len(asked) == 4
+    assert tokens.find_bearer([b"Basic YTpi"], auth, ISSUER) is tokens.find_bearer([], auth, ISSUER) is None
+
+
 async def test_nothing_is_remembered_by_an_engine_that_is_closed(clock):
     """As for every other call."""
     auth = Coatcheck("memory://", issuer=ISSUER, policy=Policy(mode="jwt"), clock=clock)

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from coatcheck import Claims, Coatcheck, Policy, Verifier
-from coatcheck._asgi_tokens import find_pair
+from coatcheck._asgi_tokens import Sessions, find_pair
 from coatcheck.cli.choose import size_of
 from coatcheck.tools import guide
 
@@ -97,7 +97,7 @@ async def test_the_bytes_are_measured():
         token = begun.token.reveal()
         pair = await auth.issue_refresh(begun.session, client_id="cli", audience="orders")
         cookie = f"{auth.policy.cookie.name}={token}"
-        _, beside = await find_pair(cookie.encode(), token.encode(), auth, "orders")
+        _, beside = await find_pair(cookie.encode(), token.encode(), auth, "orders", Sessions(1))
         assert said == {
             "session_token": len(token),
             "access_token": len(auth.access_token(begun.session, audience="orders")),

@@ -10,7 +10,7 @@ Rules of this module:
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 LONGEST = 8 * 1024 + 16
 _USUAL = b"Bearer "
@@ -25,6 +25,18 @@ class Unusable:
 UNUSABLE = Unusable()
 
 
+def fields_in(headers: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
+    """Return the values of ``Authorization`` in *headers*, whose names are in lower case."""
+    return [value for name, value in headers if name == b"authorization"]
+
+
+def usual(fields: Sequence[bytes]) -> bytes | None:
+    """Return what follows ``Bearer`` in the one field there is, not looked into; None: only :func:`find` can tell."""
+    if len(fields) == 1 and fields[0].startswith(_USUAL) and len(fields[0]) <= LONGEST:
+        return fields[0][len(_USUAL) :]
+    return None
+
+
 def find(fields: Sequence[bytes]) -> str | Unusable | None:
     """
     Return the bearer token in *fields*, the values of ``Authorization``; None when there is none.
@@ -33,12 +45,10 @@ def find(fields: Sequence[bytes]) -> str | Unusable | None:
     """
     if not fields:
         return None
-    # The usual case by two calls: the expression looks at one character after the other.
-    first = fields[0]
-    if len(fields) == 1 and first[:7] == _USUAL and len(first) <= LONGEST:
-        token = first[7:]
-        if token and not token.translate(None, _CHARACTERS):
-            return token.decode("ascii")
+    token = usual(fields)
+    # By one call: the expression looks at one character after the other.
+    if token and not token.translate(None, _CHARACTERS):
+        return token.decode("ascii")
     ours = [field for field in fields if field.lower().startswith(b"bearer")]
     if not ours:
         return None

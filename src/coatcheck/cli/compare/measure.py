@@ -24,7 +24,7 @@ from typing import Any
 
 import msgspec
 
-from coatcheck._asgi_tokens import ACCESS_COOKIE, find_pair
+from coatcheck._asgi_tokens import ACCESS_COOKIE, Sessions, find_pair
 from coatcheck.engine import Coatcheck
 from coatcheck.policy import Policy
 from coatcheck.records import Claims, Session, SignedIn
@@ -144,6 +144,7 @@ class _Run:
         self._taker = taker
         self._sub = sub
         self._advance = advance
+        self._sessions = Sessions(COLD_EACH)  # as in an adapter
 
     async def go(self, keys: Mapping[str, Any]) -> Found:
         carried = await self._carried(1)
@@ -190,7 +191,7 @@ class _Run:
         token = signed_in.token.reveal()
         jwt = await self._giver.fresh_token(signed_in.session, audience=AUDIENCE)
         name = self._giver.policy.cookie.name
-        _, fresh = await find_pair(b"", token.encode(), self._giver, AUDIENCE)
+        _, fresh = await find_pair(b"", token.encode(), self._giver, AUDIENCE, self._sessions)
         if not isinstance(jwt, str) or fresh is None:
             raise TypeError(jwt)  # as above
         beside = fresh.partition(";")[0].removeprefix(f"{ACCESS_COOKIE}=")
@@ -203,7 +204,9 @@ class _Run:
             return isinstance(await self._taker.check(one.cookie), Session)
         if way == "jwt":
             return isinstance(self._taker.verify(one.jwt, audience=AUDIENCE), Claims)
-        return isinstance((await find_pair(one.pair, one.cookie.encode(), self._taker, AUDIENCE))[0], Session)
+        return isinstance(
+            (await find_pair(one.pair, one.cookie.encode(), self._taker, AUDIENCE, self._sessions))[0], Session
+        )
 
     # --- times ---
 
@@ -213,7 +216,7 @@ class _Run:
 
         async def paired(times: int) -> None:
             for _ in range(times):
-                await find_pair(pair, raw, taker, AUDIENCE)
+                await find_pair(pair, raw, taker, AUDIENCE, self._sessions)
 
         plain: dict[str, Callable[[], object]] = {
             LOOKUP: lambda: known[token],
