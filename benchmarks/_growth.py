@@ -5,18 +5,15 @@ Each figure is a ratio to the smallest, measured turn by turn in the same run.
 """
 
 import asyncio
-import random
 import statistics
 import tempfile
 import time
-from pathlib import Path
 
 from _served import SECRET, Served, load
-from check import FarClock, fill, timed, timed_now
+from check import among
 
 from benchmarks._contestants import ALL
 from coatcheck import Coatcheck
-from coatcheck.stores.sqlite import SQLiteStore
 
 ISSUER = "https://app.example.com"
 
@@ -71,25 +68,13 @@ def workers(stores, *, rounds, tick):
 
 async def sessions(folder, sizes, *, tick):
     """A warm and a cold check among ever more sessions in SQLite; the ratio to the fewest."""
-    engines, warm, cold = {}, {size: [] for size in sizes}, {size: [] for size in sizes}
-    for size in sizes:
-        path = f"{folder}/{size}.db"
-        store = SQLiteStore(path)
-        await store.open()
-        await store.close()
-        tokens = fill(Path(path), size)
-        engines[size] = Coatcheck(f"sqlite:///{path}", clock=FarClock(), secret=SECRET), tokens
-        await engines[size][0].open()
-        tick()
-    for _ in range(30):
-        for size, (auth, tokens) in engines.items():
-            random.shuffle(tokens)
-            auth._memory._cache.drop()
-            cold[size].append(await timed(auth, tokens) / len(tokens))
-            warm[size].append(min(timed_now(auth, tokens) for _ in range(3)) / len(tokens))
-    for auth, _ in engines.values():
-        await auth.close()
-    return {str(size): {"warm": _beside(warm, size, sizes[0]), "cold": _beside(cold, size, sizes[0])} for size in sizes}
+    warm, cold = await among(folder, sizes, count=30)
+    tick()
+    first = f"{sizes[0]:,}"
+    return {
+        str(size): {"warm": _beside(warm, f"{size:,}", first), "cold": _beside(cold, f"{size:,}", first)}
+        for size in sizes
+    }
 
 
 async def revoked(folder, counts, *, tick):

@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 import httpx
 import psutil
+from check import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -279,13 +280,6 @@ def _wrk(served, more, script, seconds, connections, threads, is_pinned):
     value, unit = re.search(r"99%\s+([\d.]+)(us|ms|s)", said).groups()
     rate = float(re.search(r"Requests/sec:\s+([\d.]+)", said)[1])
     return Load(rate, float(value) * {"us": 1e-6, "ms": 1e-3, "s": 1.0}[unit])
-
-
-def free_port():
-    """A port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def listens(port):

@@ -118,8 +118,8 @@ class FarClock:
         return 4_000_000_000
 
 
-async def growth(folder, sizes):
-    """Warm and cold checks of 1,000 sessions among ever more."""
+async def among(folder, sizes, *, count):
+    """Return size -> microseconds of a warm check among so many sessions, in each of *count* rounds; of a cold one."""
     warm_times, cold_times = {}, {}
     engines = {}
     for size in sizes:
@@ -130,8 +130,8 @@ async def growth(folder, sizes):
         engines[size] = Coatcheck(f"sqlite:///{folder}/{size}.db", clock=FarClock()), tokens
         await engines[size][0].open()
         warm_times[f"{size:,}"], cold_times[f"{size:,}"] = [], []
-    for number in range(60):
-        progress(number + 1, 60)
+    for number in range(count):
+        progress(number + 1, count)
         for size, (auth, tokens) in engines.items():
             random.shuffle(tokens)
             auth._memory._cache.drop()
@@ -140,6 +140,12 @@ async def growth(folder, sizes):
             warm_times[f"{size:,}"].append(min(found) / len(tokens))
     for auth, _ in engines.values():
         await auth.close()
+    return warm_times, cold_times
+
+
+async def growth(folder, sizes):
+    """Warm and cold checks of 1,000 sessions among ever more."""
+    warm_times, cold_times = await among(folder, sizes, count=60)
     show("A warm check, with so many sessions in the store", warm_times)
     first, *_, last = (min(times) for times in warm_times.values())
     verdict(f"warm, {sizes[-1]:,} beside {sizes[0]:,} sessions", last / first, 1.3)
