@@ -236,7 +236,8 @@ class Policy:
 
         signing: ``ES256``, which every library knows, or ``Ed25519``.
 
-        cached_tokens: Verified access tokens kept in memory. Fewer: more signatures to check.
+        cached_tokens: Verified access tokens kept in memory, and by each adapter as many of the sessions they speak of.
+            Fewer: more signatures to check.
 
         cookie: See :class:`CookiePolicy`. csrf: see :class:`CsrfPolicy`.
     """
